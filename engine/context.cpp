@@ -1,0 +1,60 @@
+#include "engine/context.h"
+
+#include "engine/error.h"
+#include "engine/launch.h"
+#include "engine/ops.h"
+#include "engine/tape.h"
+#include "kernels/random.h"
+
+namespace duel {
+namespace {
+
+thread_local Context* scoped = nullptr;
+
+const Op normal_op{"normal", "y ~ N(mean, deviation^2)"}, uniform_op{"uniform", "y ~ U(low, high)"};
+
+Tensor draw(const Op& op, kernels::Random f, const Shape& shape, double low, double high, DType dtype) {
+  Context& c = current_context();
+  Tensor y = empty(shape, dtype);
+  launch(op.name, 0, kernels::random, y.device(), f, c.seed, c.site++, low, high, c.step.view(), y.view());
+  return record(op, y, {}, nullptr);
+}
+
+}  // namespace
+
+Context::Context(std::uint64_t s) : seed(s) {
+  PoolScope outside{nullptr};  // it outlives any recording
+  RecordScope quiet{nullptr};
+  step = zeros({1}, DType::i64);
+  finite = ones({1}, DType::i32);
+}
+
+Context& current_context() {
+  thread_local Context outside{0};
+  return scoped ? *scoped : outside;
+}
+ContextScope::ContextScope(Context& c) : before_(scoped) { scoped = &c; }
+ContextScope::~ContextScope() { scoped = before_; }
+
+void set_seed(std::uint64_t seed) {
+  Context& c = current_context();
+  require(scoped == nullptr, "set_seed: a Step has its own seed; call it outside");
+  c.seed = seed;
+  c.site = 0;
+}
+
+Tensor normal(const Shape& shape, DType dtype) { return normal(shape, 0, 1, dtype); }
+Tensor normal(const Shape& shape, double mean, double deviation, DType dtype) {
+  return draw(normal_op, kernels::Random::normal, shape, mean, deviation, dtype);
+}
+Tensor uniform(const Shape& shape, double low, double high, DType dtype) {
+  return draw(uniform_op, kernels::Random::uniform, shape, low, high, dtype);
+}
+Tensor dropout(const Tensor& x, double p) {
+  require(p >= 0 && p < 1, "[dropout] probability {} is outside [0, 1)", p);
+  if (p == 0) return x;
+  Tensor keep = less(uniform(x.shape(), 0, 1, x.dtype()), full({1}, 1 - p, x.dtype()));
+  return mul(x, detach(keep / (1 - p)));
+}
+
+}  // namespace duel

@@ -1,0 +1,248 @@
+#include "engine/dataset.h"
+
+#include <algorithm>
+#include <array>
+#include <condition_variable>
+#include <cstring>
+#include <exception>
+#include <limits>
+#include <mutex>
+#include <new>
+#include <numeric>
+#include <stdexcept>
+#include <system_error>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "engine/error.h"
+#include "engine/glyphs.h"
+
+namespace duel {
+namespace {
+
+void check(const ImageSet& s) {
+  require(s.count >= 1 && s.height >= 1 && s.width >= 1 && s.channels >= 1,
+          "[Dataset] {} is ({},{},{},{}), expected no axis below 1", s.name, s.count, s.height, s.width, s.channels);
+  std::uint64_t left = s.pixels.size();  // divided, not multiplied: a product could overflow
+  bool matches = true;
+  for (const std::int64_t n : {s.count, s.height, s.width, s.channels}) {
+    matches = matches && left % static_cast<std::uint64_t>(n) == 0;
+    left /= static_cast<std::uint64_t>(n);
+  }
+  require(matches && left == 1, "[Dataset] {} has {} bytes of pixels, expected those of ({},{},{},{})", s.name,
+          s.pixels.size(), s.count, s.height, s.width, s.channels);
+  require(s.labels.empty() || s.labels.size() == static_cast<std::size_t>(s.count),
+          "[Dataset] {} has {} labels, expected none or {}", s.name, s.labels.size(), s.count);
+  for (const std::int32_t label : s.labels)
+    require(label >= 0 && label < s.classes, "[Dataset] {} has the label {}, expected 0 to {}", s.name, label,
+            s.classes - 1);
+}
+
+// What one call of next hands out.
+struct Slot {
+  std::vector<std::uint8_t> pixels;
+  std::vector<std::int32_t> labels;
+  std::vector<HostBatch> batches;
+  Cursor after;
+};
+
+// Three: one in the caller's hands, one ready, one being filled.
+constexpr std::size_t ring_size = 3;
+
+}  // namespace
+
+// The thread runs from the first next on; seek, another request and a failure stop it, the next next starts it again.
+// While it runs it owns the slots from head on, `order` and `ahead`; all else it shares is under the mutex.
+struct Dataset::Prefetcher {
+  Prefetcher(ImageSet set, std::uint64_t order_seed) : images(std::move(set)), seed(order_seed) { check(images); }
+  ~Prefetcher() { stop(); }
+  Prefetcher(const Prefetcher&) = delete;
+  Prefetcher& operator=(const Prefetcher&) = delete;
+
+  std::span<const HostBatch> next(std::int64_t batches, std::int64_t batch_size);
+  void allocate(std::int64_t batches, std::int64_t batch_size);
+  void start();
+  void stop();
+  void run();
+  void fill(Slot& slot);
+  void shuffle(std::int64_t epoch);
+
+  const ImageSet images;
+  const std::uint64_t seed;
+
+  // Of the caller's thread.
+  Cursor cursor;
+  std::int64_t batch_count = 0, batch_size = 0;  // 0: no buffers
+  std::thread thread;
+
+  // Of the prefetch thread while it runs.
+  std::vector<std::int64_t> order;  // the permutation of order_epoch
+  std::int64_t order_epoch = -1;
+  Cursor ahead;
+  std::array<Slot, ring_size> ring;
+
+  std::mutex mutex;
+  std::condition_variable changed;
+  std::size_t head = 0, ready = 0;  // slots head .. head + ready - 1 are filled, modulo the ring
+  bool stopping = false;
+  std::exception_ptr failure;
+};
+
+std::span<const HostBatch> Dataset::Prefetcher::next(std::int64_t batches, std::int64_t size) {
+  require(batches >= 1, "[Dataset::next] {} batches are asked for, expected at least 1", batches);
+  require(size >= 1 && size <= images.count, "[Dataset::next] batch_size is {}, expected 1 to {}, the images of {}",
+          size, images.count, images.name);
+  if (batches != batch_count || size != batch_size) {
+    stop();
+    allocate(batches, size);
+  }
+  if (!thread.joinable()) start();
+
+  std::unique_lock lock(mutex);
+  changed.wait(lock, [&] { return ready > 0 || failure; });
+  if (ready == 0) {
+    const std::exception_ptr thrown = failure;
+    lock.unlock();
+    stop();
+    std::rethrow_exception(thrown);
+  }
+  const Slot& slot = ring[head];
+  head = (head + 1) % ring_size;
+  --ready;
+  cursor = slot.after;
+  lock.unlock();
+  changed.notify_one();
+  return slot.batches;
+}
+
+void Dataset::Prefetcher::allocate(std::int64_t batches, std::int64_t size) {
+  batch_count = batch_size = 0;  // stays so where the memory does not suffice
+  const std::int64_t image_bytes = images.height * images.width * images.channels;
+  const std::int64_t most = std::numeric_limits<std::int64_t>::max() / 4;
+  try {
+    if (batches > most / size / image_bytes) throw std::bad_alloc();
+    const std::int64_t samples = batches * size;
+    order.resize(static_cast<std::size_t>(images.count));
+    for (Slot& slot : ring) {
+      slot.pixels.resize(static_cast<std::size_t>(samples * image_bytes));
+      slot.labels.resize(images.labels.empty() ? 0 : static_cast<std::size_t>(samples));
+      slot.batches.resize(static_cast<std::size_t>(batches));
+      for (std::int64_t b = 0; b < batches; ++b)
+        slot.batches[static_cast<std::size_t>(b)] = {slot.pixels.data() + b * size * image_bytes,
+                                                     images.labels.empty() ? nullptr : slot.labels.data() + b * size,
+                                                     size, images.height, images.width, images.channels};
+    }
+  } catch (const std::bad_alloc&) {
+    fail("[Dataset::next] {} times {} batches of {} images of {} bytes do not fit in memory", ring_size, batches, size,
+         image_bytes);
+  } catch (const std::length_error&) {
+    fail("[Dataset::next] {} times {} batches of {} images of {} bytes do not fit in memory", ring_size, batches, size,
+         image_bytes);
+  }
+  batch_count = batches;
+  batch_size = size;
+}
+
+void Dataset::Prefetcher::start() {
+  ready = 0;
+  stopping = false;
+  failure = nullptr;
+  ahead = cursor;
+  try {
+    thread = std::thread([this] { run(); });
+  } catch (const std::system_error& e) {
+    fail("[Dataset::next] the prefetch thread cannot be started: {}", e.code().message());
+  }
+}
+
+void Dataset::Prefetcher::stop() {
+  if (!thread.joinable()) return;
+  {
+    const std::lock_guard lock(mutex);
+    stopping = true;
+  }
+  changed.notify_one();
+  thread.join();
+}
+
+void Dataset::Prefetcher::run() {
+  std::unique_lock lock(mutex);
+  try {
+    for (;;) {
+      // The slot before head is in the caller's hands.
+      changed.wait(lock, [&] { return stopping || ready < ring_size - 1; });
+      if (stopping) return;
+      Slot& slot = ring[(head + ready) % ring_size];
+      lock.unlock();
+      fill(slot);
+      lock.lock();
+      ++ready;
+      changed.notify_one();
+    }
+  } catch (...) {
+    if (!lock.owns_lock()) lock.lock();
+    failure = std::current_exception();
+    changed.notify_one();
+  }
+}
+
+void Dataset::Prefetcher::fill(Slot& slot) {
+  const auto image_bytes = static_cast<std::size_t>(images.height * images.width * images.channels);
+  std::uint8_t* pixels = slot.pixels.data();
+  std::int32_t* labels = slot.labels.data();
+  for (std::int64_t b = 0; b < batch_count; ++b) {
+    if (ahead.index > images.count - batch_size) ahead = {ahead.epoch + 1, 0};
+    if (order_epoch != ahead.epoch) shuffle(ahead.epoch);
+    for (std::int64_t i = 0; i < batch_size; ++i, ++ahead.index) {
+      const auto sample = static_cast<std::size_t>(order[static_cast<std::size_t>(ahead.index)]);
+      std::memcpy(pixels, images.pixels.data() + sample * image_bytes, image_bytes);
+      pixels += image_bytes;
+      if (labels) *labels++ = images.labels[sample];
+    }
+  }
+  slot.after = ahead;
+}
+
+// Fisher and Yates, with a generator of (seed, epoch).
+void Dataset::Prefetcher::shuffle(std::int64_t epoch) {
+  std::iota(order.begin(), order.end(), std::int64_t{0});
+  SplitMix64 random = SplitMix64::stream(seed, static_cast<std::uint64_t>(epoch));
+  for (std::size_t k = order.size() - 1; k > 0; --k) std::swap(order[k], order[random.below(k + 1)]);
+  order_epoch = epoch;
+}
+
+Dataset::Dataset(ImageSet images, std::uint64_t seed)
+    : prefetcher_(std::make_unique<Prefetcher>(std::move(images), seed)) {}
+Dataset::Dataset(Dataset&&) noexcept = default;
+Dataset& Dataset::operator=(Dataset&&) noexcept = default;
+Dataset::~Dataset() = default;
+
+std::span<const HostBatch> Dataset::next(std::int64_t batches, std::int64_t batch_size) {
+  return prefetcher_->next(batches, batch_size);
+}
+
+Cursor Dataset::cursor() const { return prefetcher_->cursor; }
+
+void Dataset::seek(Cursor to) {
+  const std::int64_t count = size();
+  constexpr std::int64_t last_epoch = std::numeric_limits<std::int64_t>::max() / 2;
+  require(to.epoch >= 0 && to.epoch <= last_epoch, "[Dataset::seek] the epoch is {}, expected 0 to {}", to.epoch,
+          last_epoch);
+  require(to.index >= 0 && to.index <= count, "[Dataset::seek] the index is {}, expected 0 to {}, the images of {}",
+          to.index, count, images().name);
+  prefetcher_->stop();
+  prefetcher_->cursor = to;
+}
+
+const ImageSet& Dataset::images() const { return prefetcher_->images; }
+std::int64_t Dataset::size() const { return prefetcher_->images.count; }
+
+Dataset load_dataset(const std::string& spec, std::uint64_t seed) {
+  constexpr std::int64_t glyph_count = 60000;
+  constexpr std::uint64_t glyph_seed = 1;
+  if (spec == "glyphs") return Dataset(make_glyphs(glyph_count, glyph_seed), seed);
+  return Dataset(load_images(spec), seed);
+}
+
+}  // namespace duel

@@ -1,0 +1,60 @@
+// A stream of random batches from a set of images, gathered ahead of time by a thread of its own.
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "engine/images.h"
+
+namespace duel {
+
+// One batch in host memory. The data set owns it.
+struct HostBatch {
+  const std::uint8_t* pixels = nullptr;  // (size,H,W,C)
+  const std::int32_t* labels = nullptr;  // (size); null when the images are unlabelled
+  std::int64_t size = 0, height = 0, width = 0, channels = 0;
+};
+
+// Where a stream of batches stands: `index` samples of epoch `epoch` are used up.
+struct Cursor {
+  std::int64_t epoch = 0, index = 0;
+  bool operator==(const Cursor&) const = default;
+};
+
+// Samples without replacement: epoch e is a permutation of all images that depends on (seed, e) alone. Every batch is
+// full; where an epoch has fewer than a batch left, the rest is dropped and the next epoch begins. So seed and cursor
+// determine all batches that follow.
+// One thread at a time may use a Dataset. One that was moved from may only be assigned to or destroyed.
+class Dataset {
+ public:
+  // Error: the set is empty, or its sizes, pixels and labels disagree.
+  Dataset(ImageSet images, std::uint64_t seed);
+  Dataset(Dataset&&) noexcept;
+  Dataset& operator=(Dataset&&) noexcept;
+  ~Dataset();
+
+  // The next `batches` batches of `batch_size` samples, valid until the next call. After the first call with the same
+  // two numbers nothing is allocated; other numbers start the prefetch anew from the cursor.
+  // Error: batches < 1, batch_size not in 1 .. size(), or not enough memory for three times the request. The cursor
+  // has then not moved.
+  std::span<const HostBatch> next(std::int64_t batches, std::int64_t batch_size);
+
+  // After the batches handed out, whatever was prefetched.
+  Cursor cursor() const;
+  // Error: epoch not in 0 .. 2^62 - 1, or index not in 0 .. size().
+  void seek(Cursor to);
+
+  const ImageSet& images() const;
+  std::int64_t size() const;
+
+ private:
+  struct Prefetcher;
+  std::unique_ptr<Prefetcher> prefetcher_;
+};
+
+// "glyphs": 60000 built-in digits (engine/glyphs.h), always the same ones; else what load_images reads. `seed` decides
+// the order only.
+Dataset load_dataset(const std::string& spec, std::uint64_t seed = 0);
+
+}  // namespace duel

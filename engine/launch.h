@@ -1,0 +1,61 @@
+// The one door to the kernels. launch() runs a kernel and, while a Step records, appends it to the recording.
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <type_traits>
+#include <vector>
+
+#include "kernels/view.h"
+
+namespace duel {
+
+// One kernel call with everything it needs, ready to be run again.
+struct Launch {
+  const char* op;      // the op that asked for it
+  const char* kernel;  // the kernel that does it
+  double flops;        // multiplications and additions
+  double bytes;        // read and written, each operand counted once
+  std::function<void()> run;
+};
+
+struct Recording {
+  std::vector<Launch> launches;
+};
+
+Recording* current_recording();  // of this thread; null when nothing is recorded
+class RecordScope {
+ public:
+  explicit RecordScope(Recording* r);
+  ~RecordScope();
+  RecordScope(const RecordScope&) = delete;
+  RecordScope& operator=(const RecordScope&) = delete;
+
+ private:
+  Recording* before_;
+};
+
+// Called after every launch of this thread when set: profiling, and the search for the first bad value.
+using LaunchHook = std::function<void(const Launch&)>;
+LaunchHook& launch_hook();
+
+namespace detail {
+template <class T>
+double view_bytes(const T& a) {
+  if constexpr (std::is_same_v<T, kernels::View>)
+    return static_cast<double>(a.bytes());
+  else
+    return 0;
+}
+void submit(Launch l);
+}  // namespace detail
+
+// `flops` as in Launch; bytes are those of the views among the arguments.
+template <class... P>
+void launch(const char* op, double flops, const kernels::Kernel<P...>& kernel, Device device,
+            std::type_identity_t<P>... args) {
+  const double bytes = (0.0 + ... + detail::view_bytes(args));
+  auto f = kernel.on(device);
+  detail::submit({op, kernel.name, flops, bytes, [f, args...] { f(args...); }});
+}
+
+}  // namespace duel

@@ -1,0 +1,182 @@
+#include "engine/net.h"
+
+#include <cmath>
+#include <map>
+
+#include "engine/context.h"
+#include "engine/error.h"
+#include "engine/tape.h"
+
+namespace duel {
+namespace {
+
+double slope_of(Act act) { return act == Act::relu ? 0 : act == Act::leaky_relu ? 0.2 : 1; }
+
+Tensor activate(const Tensor& x, Act act) {
+  if (act == Act::none) return x;
+  return act == Act::tanh ? duel::tanh(x) : leaky_relu(x, slope_of(act));
+}
+Tensor bias_activate(const Tensor& x, const Tensor& bias, Act act) {
+  if (!bias) return activate(x, act);
+  return act == Act::tanh ? bias_tanh(x, bias) : bias_leaky_relu(x, bias, slope_of(act));
+}
+
+// Common to everything with a weight and perhaps a bias.
+struct Weighted : Layer {
+  Tensor weight, bias;
+  Act act = Act::none;
+  void collect(const std::string& prefix, State& state) const override {
+    state.push_back({prefix + "weight", weight, Kind::parameter});
+    if (bias) state.push_back({prefix + "bias", bias, Kind::parameter});
+  }
+};
+// Biases begin at 0, except under the usual default, where they share the weights' range.
+Tensor initial_bias(std::int64_t n, const Init& init, double fan_in, DType dtype) {
+  if (init.law != init_default.law || init.value != init_default.value) return zeros({n}, dtype);
+  const double bound = 1 / std::sqrt(fan_in);
+  NoGrad off;
+  return detach(uniform({n}, -bound, bound, dtype));
+}
+
+struct Linear : Weighted {
+  Tensor forward(const Tensor& x) override { return bias_activate(duel::linear(x, weight), bias, act); }
+};
+struct Conv : Weighted {
+  ConvOptions options;
+  Tensor forward(const Tensor& x) override { return bias_activate(conv2d(x, weight, options), bias, act); }
+};
+struct ConvTranspose : Weighted {
+  ConvOptions options;
+  std::int64_t output_padding = 0;
+  Tensor forward(const Tensor& x) override {
+    return bias_activate(conv2d_transpose(x, weight, options, output_padding), bias, act);
+  }
+};
+
+struct BatchNorm : Layer {
+  Tensor gamma, beta;
+  RunningStatistics running;
+  Act act = Act::none;
+  bool training = true;
+  Tensor forward(const Tensor& x) override {
+    const double slope = slope_of(act);
+    Tensor y = training ? duel::batch_norm(x, gamma, beta, 1e-5, slope, &running)
+                        : batch_norm_inference(x, gamma, beta, running, 1e-5, slope);
+    return act == Act::tanh ? duel::tanh(y) : y;
+  }
+  void collect(const std::string& prefix, State& state) const override {
+    state.push_back({prefix + "weight", gamma, Kind::parameter});
+    state.push_back({prefix + "bias", beta, Kind::parameter});
+    state.push_back({prefix + "running_mean", running.mean});
+    state.push_back({prefix + "running_var", running.var});
+  }
+};
+
+struct Function : Layer {
+  std::function<Tensor(const Tensor&)> f;
+  Tensor forward(const Tensor& x) override { return f(x); }
+};
+
+}  // namespace
+
+Net& Net::linear(std::int64_t in, std::int64_t out, Act act, bool bias) {
+  auto layer = std::make_shared<Linear>();
+  const auto fan_in = static_cast<double>(in), fan_out = static_cast<double>(out);
+  layer->weight = initial({out, in}, init_, fan_in, fan_out, dtype_);
+  if (bias) layer->bias = initial_bias(out, init_, fan_in, dtype_);
+  layer->act = act;
+  return add(std::move(layer));
+}
+
+Net& Net::conv(std::int64_t in, std::int64_t out, std::int64_t kernel, std::int64_t stride, std::int64_t padding, Act act,
+               bool bias) {
+  auto layer = std::make_shared<Conv>();
+  const auto fan_in = static_cast<double>(in * kernel * kernel), fan_out = static_cast<double>(out * kernel * kernel);
+  layer->weight = initial({out, kernel, kernel, in}, init_, fan_in, fan_out, dtype_);
+  if (bias) layer->bias = initial_bias(out, init_, fan_in, dtype_);
+  layer->options = conv_options(stride, padding);
+  layer->act = act;
+  return add(std::move(layer));
+}
+
+Net& Net::conv_transpose(std::int64_t in, std::int64_t out, std::int64_t kernel, std::int64_t stride, std::int64_t padding,
+                         Act act, bool bias, std::int64_t output_padding) {
+  auto layer = std::make_shared<ConvTranspose>();
+  // Each output meets kernel^2 / stride^2 positions of the input.
+  const double taps = static_cast<double>(kernel * kernel) / static_cast<double>(stride * stride);
+  const double fan_in = static_cast<double>(in) * taps, fan_out = static_cast<double>(out * kernel * kernel);
+  layer->weight = initial({in, kernel, kernel, out}, init_, fan_in, fan_out, dtype_);
+  if (bias) layer->bias = initial_bias(out, init_, fan_in, dtype_);
+  layer->options = conv_options(stride, padding);
+  layer->output_padding = output_padding;
+  layer->act = act;
+  return add(std::move(layer));
+}
+
+Net& Net::batch_norm(std::int64_t channels, Act act) {
+  auto layer = std::make_shared<BatchNorm>();
+  NoGrad off;
+  // Under N(0, s) weights the scales are N(1, s), as DCGAN's authors do.
+  layer->gamma = init_.law == Init::Law::normal ? detach(normal({channels}, 1, init_.value, dtype_)) : ones({channels}, dtype_);
+  layer->beta = zeros({channels}, dtype_);
+  layer->running.mean = zeros({channels}, dtype_);
+  layer->running.var = ones({channels}, dtype_);
+  layer->act = act;
+  return add(std::move(layer));
+}
+
+Net& Net::reshape(std::initializer_list<std::int64_t> sample) {
+  return apply([sample = std::vector<std::int64_t>(sample)](const Tensor& x) {
+    std::vector<std::int64_t> dims{x.dim(0)};
+    dims.insert(dims.end(), sample.begin(), sample.end());
+    return duel::reshape(x, Shape(dims));
+  });
+}
+Net& Net::flatten() {
+  return apply([](const Tensor& x) { return duel::reshape(x, {x.dim(0), x.size() / x.dim(0)}); });
+}
+Net& Net::apply(std::function<Tensor(const Tensor&)> f) {
+  auto layer = std::make_shared<Function>();
+  layer->f = std::move(f);
+  return add(std::move(layer));
+}
+Net& Net::add(std::shared_ptr<Layer> layer) {
+  layers_.push_back(std::move(layer));
+  return *this;
+}
+
+Tensor Net::operator()(const Tensor& x) const {
+  Tensor y = x;
+  for (const auto& layer : layers_) y = layer->forward(y);
+  return y;
+}
+
+State Net::state(const std::string& prefix) const {
+  State out;
+  int index = 0;
+  for (const auto& layer : layers_) {
+    const std::size_t before = out.size();
+    layer->collect(prefix + std::to_string(index) + ".", out);
+    if (out.size() > before) ++index;
+  }
+  return out;
+}
+std::vector<Tensor> Net::parameters() const { return tensors(duel::parameters(state())); }
+void Net::set_training(bool on) {
+  for (const auto& layer : layers_)
+    if (auto* norm = dynamic_cast<BatchNorm*>(layer.get())) norm->training = on;
+}
+
+void copy_state(const State& to, const State& from) {
+  std::map<std::string, Tensor> source;
+  for (const NamedTensor& t : from) source[t.name] = t.value;
+  for (const NamedTensor& t : to) {
+    auto it = source.find(t.name);
+    require(it != source.end(), "state: {} is missing", t.name);
+    require(it->second.shape() == t.value.shape() && it->second.dtype() == t.value.dtype(), "state: {} is {}, expected {}",
+            t.name, it->second, t.value);
+  }
+  for (const NamedTensor& t : to) assign(t.value, source.at(t.name));
+}
+
+}  // namespace duel

@@ -1,0 +1,58 @@
+// The convolution triangle: one trilinear form, three kernels, each the gradient of the other two.
+//
+//   T(x, w, y) = sum over n,i,j,r,s,c,o of  x[n, i*S+r-P, j*S+s-P, c] * w[o, r, s, c] * y[n, i, j, o]
+//
+//   conv2d           y = dT/dy : (N,xh,xw,C), (O,kh,kw,C/groups) -> (N,yh,yw,O)
+//   conv2d_transpose x = dT/dx : (N,yh,yw,O), (O,kh,kw,C/groups) -> (N,xh,xw,C)
+//   conv2d_weight    w = dT/dw : (N,xh,xw,C), (N,yh,yw,O)        -> (O,kh,kw,C/groups)
+//
+// Indices of x outside [0,xh) x [0,xw) contribute nothing (zero padding). With groups, output channel o meets the
+// input channels of its own group: c runs over [g*C/groups, (g+1)*C/groups) with g = o / (O/groups), and the last
+// axis of w counts within the group.
+#pragma once
+#include "kernels/view.h"
+
+namespace duel {
+
+// Both spatial sizes are fixed here, once, by the call that the user made; no size is ever guessed back.
+struct ConvGeometry {
+  std::int64_t n = 0, xh = 0, xw = 0, c = 0;   // x: images, height, width, channels
+  std::int64_t yh = 0, yw = 0, o = 0;          // y: height, width, channels
+  std::int64_t kh = 0, kw = 0;                 // kernel height, width
+  std::int64_t stride_h = 1, stride_w = 1;     // pixels of x between neighbouring pixels of y
+  std::int64_t pad_top = 0, pad_left = 0;      // what lies below and right follows from the sizes
+  std::int64_t groups = 1;
+
+  std::int64_t group_c() const { return c / groups; }
+  std::int64_t group_o() const { return o / groups; }
+  // Multiplications and additions of the whole sum, padding counted as work.
+  double flops() const {
+    return 2.0 * static_cast<double>(n * yh * yw * o) * static_cast<double>(kh * kw * group_c());
+  }
+  bool operator==(const ConvGeometry&) const = default;
+};
+
+namespace kernels {
+
+enum class ConvSlot : std::uint8_t { x, w, y };  // which corner of the triangle is computed
+
+// The kernel writes `out` (the tensor of corner `slot`) from the two others, given in the order x, w, y without it:
+// slot y: a = x, b = w.  slot x: a = w, b = y.  slot w: a = x, b = y.
+// `workspace` holds at least conv_workspace() bytes; its contents are free to use and worthless afterwards.
+// Types: f32 or f64, all three alike. f32 takes the fast path where there is one, f64 always the reference loops.
+DUEL_KERNEL(conv, ConvSlot slot, ConvGeometry g, View a, View b, View out, View workspace);
+
+namespace cpu {
+// Bytes of workspace that conv needs on this device; also builds and caches the primitive for this shape.
+std::size_t conv_workspace(ConvSlot slot, const ConvGeometry& g, DType dtype);
+// Switches the fast paths of this process off (true) or on: the tests compare one with the other.
+void use_reference(bool on);
+bool reference();
+}  // namespace cpu
+
+inline std::size_t conv_workspace(Device, ConvSlot slot, const ConvGeometry& g, DType dtype) {
+  return cpu::conv_workspace(slot, g, dtype);
+}
+
+}  // namespace kernels
+}  // namespace duel

@@ -1,0 +1,26 @@
+// Matrix products, one or a batch of them.
+//
+//   C[b] = op(A[b]) op(B[b])      C[b,i,j] = sum over p of A[b,i,p] * B[b,p,j]
+//
+// op(A[b]) is (m,k) and op(B[b]) is (k,n); with transpose_a, A[b] lies in memory as (k,m), with transpose_b, B[b] as
+// (n,k). All three are dense and row-major, f32 or f64 alike, and C overlaps neither A nor B. k = 0 gives zeros.
+// f32 takes the fast path, f64 the reference loops; cpu::use_reference (conv.h) sends both there.
+#pragma once
+#include "kernels/view.h"
+
+namespace duel {
+
+struct MatmulShape {
+  std::int64_t batch = 1, m = 0, n = 0, k = 0;
+  bool transpose_a = false, transpose_b = false;
+
+  double flops() const { return 2.0 * static_cast<double>(batch * m * n) * static_cast<double>(k); }
+  bool operator==(const MatmulShape&) const = default;
+};
+
+namespace kernels {
+
+DUEL_KERNEL(matmul, MatmulShape s, View a, View b, View c);
+
+}  // namespace kernels
+}  // namespace duel

@@ -1,0 +1,22 @@
+// Adversarial losses. d_real and d_fake are the discriminator's (critic's) outputs before any sigmoid, one for each
+// image; each loss is a scalar to be minimised.
+#pragma once
+#include "engine/ops.h"
+
+namespace duel {
+
+// Goodfellow et al. 2014, eq. 1, with D = sigmoid(d):  -E[log D(x)] - E[log(1 - D(G(z)))]
+Tensor logistic_discriminator(const Tensor& d_real, const Tensor& d_fake);
+// The generator's side of eq. 1:  E[log(1 - D(G(z)))]
+Tensor minimax_generator(const Tensor& d_fake);
+// The same paper, end of section 3:  -E[log D(G(z))]
+Tensor non_saturating_generator(const Tensor& d_fake);
+
+// Arjovsky et al. 2017, algorithm 1:  E[D(G(z))] - E[D(x)]  and  -E[D(G(z))]
+Tensor wasserstein_critic(const Tensor& d_real, const Tensor& d_fake);
+Tensor wasserstein_generator(const Tensor& d_fake);
+
+// Mean of -(t log sigmoid(x) + (1 - t) log(1 - sigmoid(x))) = mean of softplus(x) - t x.
+Tensor bce_with_logits(const Tensor& x, const Tensor& t);
+
+}  // namespace duel

@@ -1,0 +1,25 @@
+#include "losses/penalty.h"
+
+#include "engine/context.h"
+#include "engine/tape.h"
+
+namespace duel {
+
+Tensor gradient_penalty_at(const Critic& critic, const Tensor& x_hat, double lambda, double target) {
+  Tensor slope = norm_per_sample(grad(sum(critic(x_hat)), {x_hat}, keep_graph)[0]);  // (N)
+  return lambda * mean(square(slope - target));
+}
+
+Tensor gradient_penalty(const Critic& critic, const Tensor& x, const Tensor& x_fake, double lambda, double target) {
+  Shape one_each{x.dim(0), 1, 1, 1};
+  Tensor x_hat = lerp(x_fake, x, uniform(x.rank() == 4 ? one_each : Shape{x.dim(0), 1}, 0, 1, x.dtype()));
+  return gradient_penalty_at(critic, detach(x_hat), lambda, target);
+}
+
+Tensor r1_penalty(const Critic& critic, const Tensor& x, double gamma) {
+  Tensor at = detach(x);
+  Tensor slope = grad(sum(critic(at)), {at}, keep_graph)[0];
+  return gamma / 2 * sum(square(slope)) / static_cast<double>(x.dim(0));
+}
+
+}  // namespace duel

@@ -1,0 +1,73 @@
+// What the trainer needs of a model, and the list of all models.
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "engine/state.h"
+#include "engine/step.h"
+
+namespace duel {
+
+struct ImageShape {
+  std::int64_t height = 0, width = 0, channels = 0;
+  bool operator==(const ImageShape&) const = default;
+};
+
+// One option of a model: a number in [low, high], whole or not, or a word out of `choices`.
+struct Setting {
+  std::string name, help;  // name as on the command line, "n-critic"
+  std::string standard;    // the default
+  double low = 0, high = 0;
+  bool whole = false;
+  std::vector<std::string> choices;
+};
+
+// The values of all of a model's settings, by name, as text. Errors name the setting, the value and what is allowed.
+class Settings {
+ public:
+  Settings() = default;
+  Settings(const std::vector<Setting>& known, const std::map<std::string, std::string>& given);
+  double number(const std::string& name) const;
+  std::int64_t integer(const std::string& name) const;
+  const std::string& word(const std::string& name) const;
+  const std::map<std::string, std::string>& values() const { return values_; }
+
+ private:
+  std::map<std::string, std::string> values_;
+};
+
+class Model {
+ public:
+  virtual ~Model() = default;
+  // All updates of one iteration; the body of a Step. Names: loss_d, loss_g, loss_<term>, d_real, d_fake, ...
+  virtual Metrics step(std::span<const Batch> batches) = 0;
+  virtual std::int64_t batches_per_step() const { return 1; }
+  // Noise for n samples, from the current context; and images (n,H,W,C) in [-1, 1] for it.
+  virtual Tensor noise(std::int64_t n) const = 0;
+  virtual Tensor sample(const Tensor& z) = 0;
+  // Everything that a resumed run needs: weights, statistics, averages, optimizers. Names are stable.
+  virtual State state() const = 0;
+};
+
+struct ModelInfo {
+  std::string name, summary, paper;
+  std::int64_t batch;  // the default batch size
+  std::vector<Setting> settings;
+  // Initial weights come from the current context (set_seed). Errors: an image shape that the model does not know.
+  std::function<std::unique_ptr<Model>(const ImageShape&, const Settings&)> make;
+};
+
+const std::vector<ModelInfo>& models();
+// Error: no model of that name; lists those there are.
+const ModelInfo& find_model(const std::string& name);
+
+// One for each model file.
+ModelInfo gan_model();
+ModelInfo wgan_gp_model();
+
+}  // namespace duel

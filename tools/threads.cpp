@@ -1,0 +1,33 @@
+#include "tools/threads.h"
+
+#include <omp.h>
+#include <sched.h>
+
+#include <algorithm>
+#include <fstream>
+#include <string>
+
+namespace duel {
+namespace {
+
+// cgroup v2: "max 100000" or "<quota> <period>", in microseconds. 0: no limit.
+int quota() {
+  std::ifstream file("/sys/fs/cgroup/cpu.max");
+  double limit = 0, period = 0;
+  if (!(file >> limit >> period) || limit <= 0 || period <= 0) return 0;
+  return std::max(1, static_cast<int>(limit / period + 0.999));
+}
+
+}  // namespace
+
+int available_threads() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  int count = ::sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : omp_get_num_procs();
+  if (const int limit = quota()) count = std::min(count, limit);
+  return std::max(1, count);
+}
+
+void configure_threads(int count) { omp_set_num_threads(count); }
+
+}  // namespace duel
