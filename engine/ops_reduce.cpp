@@ -146,12 +146,12 @@ Tensor broadcast_to(const Tensor& x, const Shape& shape) {
 
 Tensor norm_per_sample(const Tensor& x) {
   require(x.rank() >= 1, "[norm_per_sample] x {} has no axis of samples", x);
-  std::vector<bool> in(static_cast<std::size_t>(x.rank()), true);
-  in[0] = false;
+  const std::int64_t n = x.dim(0);
   Tensor y;
   {
     NoGrad off;
-    y = sqrt(view_as(run_reduce(norm_op, Reduce::sum_squares, x, in), Shape{x.dim(0)}));
+    Tensor squares = run_reduce(norm_op, Reduce::sum_squares, view_as(x, {n, n ? x.size() / n : 0}), {false, true});
+    y = sqrt(view_as(squares, {n}));
   }
   std::vector<std::int64_t> column(static_cast<std::size_t>(x.rank()), 1);
   column[0] = x.dim(0);

@@ -70,6 +70,7 @@ Step::Plan& Step::plan_for(std::span<const HostBatch> batches, int variant) {
 
 Metrics Step::run_body(Plan& plan) {
   ContextScope context(context_);
+  TapeScope tape(true);
   context_.site = 0;
   std::vector<Batch> batches;
   for (const Staging& in : plan.inputs) {

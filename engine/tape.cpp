@@ -38,6 +38,8 @@ std::vector<Entry*> collect(const Tensor& y, const std::vector<Tensor>& xs, Entr
     todo.pop_back();
     auto [it, is_new] = entries.try_emplace(node.get());
     if (!is_new) continue;
+    require(!node->released, "grad: the graph through op {} was given back by an earlier grad(); pass keep_graph to that one, "
+            "or detach() what needs no gradient", node->op ? node->op->name : "?");
     for (const auto& input : node->inputs)
       if (input->id >= oldest) todo.push_back(input);
     it->second.node = std::move(node);
@@ -56,8 +58,6 @@ std::vector<Entry*> collect(const Tensor& y, const std::vector<Tensor>& xs, Entr
 
 Grads call_rule(const Entry& e, const std::vector<bool>& need) {
   const Node& node = *e.node;
-  require(!node.released, "grad: the graph through op {} was given back by an earlier grad(); pass keep_graph to that one",
-          node.op ? node.op->name : "?");
   Tensor y = node.output ? Tensor(e.node, node.output) : Tensor();
   Grads d = node.rule(Call{e.dy, y, need});
   require(d.size() == node.inputs.size(), "grad: the rule of {} answered {} gradients for {} inputs", node.op->name,

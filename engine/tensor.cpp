@@ -9,10 +9,9 @@
 
 namespace duel {
 
-Shape::Shape(const std::vector<std::int64_t>& dims) : rank_(static_cast<int>(dims.size())) {
-  require(dims.size() <= static_cast<std::size_t>(max_rank), "shape: {} axes, but at most {} are supported", dims.size(),
-          max_rank);
-  for (std::size_t i = 0; i < dims.size(); ++i) {
+Shape::Shape(const std::int64_t* dims, std::size_t rank) : rank_(static_cast<int>(rank)) {
+  require(rank <= static_cast<std::size_t>(max_rank), "shape: {} axes, but at most {} are supported", rank, max_rank);
+  for (std::size_t i = 0; i < rank; ++i) {
     require(dims[i] >= 0, "shape: axis {} has extent {}, expected 0 or more", i, dims[i]);
     dim_[i] = dims[i];
   }

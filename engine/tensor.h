@@ -18,8 +18,9 @@ namespace duel {
 class Shape {
  public:
   Shape() = default;
-  Shape(std::initializer_list<std::int64_t> dims) : Shape(std::vector<std::int64_t>(dims)) {}
-  explicit Shape(const std::vector<std::int64_t>& dims);
+  Shape(std::initializer_list<std::int64_t> dims) : Shape(dims.begin(), dims.size()) {}
+  explicit Shape(const std::vector<std::int64_t>& dims) : Shape(dims.data(), dims.size()) {}
+  Shape(const std::int64_t* dims, std::size_t rank);
 
   int rank() const { return rank_; }
   std::int64_t size() const;

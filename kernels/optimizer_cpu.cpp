@@ -23,10 +23,75 @@ T* operand(const TensorPack& pack, int which, int tensor) {
   return static_cast<T*>(pack.at[which][tensor]);
 }
 
+// The loops are functions of their own, with the constants by value and no aliasing: inside the lambdas of a parallel
+// region g++ 12 does not vectorise them (Adam over 2 M parameters: 5.9 ms instead of 0.5 ms).
 template <class T>
-T penalised(T g, T p, T scale, T l1, T l2) {
-  const T sign = p > 0 ? T(1) : p < 0 ? T(-1) : T(0);
-  return g * scale + l2 * p + l1 * sign;
+struct Common {
+  T scale, l1, l2;
+  T operator()(T g, T p) const { return g * scale + l2 * p + l1 * static_cast<T>((p > 0) - (p < 0)); }
+};
+
+template <class T>
+struct AdamRun {
+  Common<T> penalised;
+  T b1, a1, b2, a2, keep, rate, root, eps;
+};
+template <class T>
+void adam_run(const AdamRun<T> k, T* __restrict p, const T* __restrict g, T* __restrict m, T* __restrict v, std::int64_t n) {
+#pragma omp simd
+  for (std::int64_t j = 0; j < n; ++j) {
+    const T d = k.penalised(g[j], p[j]);
+    const T mj = k.b1 * m[j] + k.a1 * d, vj = k.b2 * v[j] + k.a2 * d * d;
+    m[j] = mj;
+    v[j] = vj;
+    p[j] = k.keep * p[j] - k.rate * mj / (std::sqrt(vj) * k.root + k.eps);
+  }
+}
+
+template <class T>
+struct RmspropRun {
+  Common<T> penalised;
+  T b, a, lr, eps;
+};
+template <class T>
+void rmsprop_run(const RmspropRun<T> k, T* __restrict p, const T* __restrict g, T* __restrict v, std::int64_t n) {
+#pragma omp simd
+  for (std::int64_t j = 0; j < n; ++j) {
+    const T d = k.penalised(g[j], p[j]);
+    v[j] = k.b * v[j] + k.a * d * d;
+    p[j] -= k.lr * d / (std::sqrt(v[j]) + k.eps);
+  }
+}
+
+template <class T>
+struct SgdRun {
+  Common<T> penalised;
+  T mu, lr, ahead, plain;  // the step is plain*m + ahead*(d + mu*m)
+};
+template <class T>
+void sgd_run(const SgdRun<T> k, T* __restrict p, const T* __restrict g, T* __restrict m, std::int64_t n) {
+#pragma omp simd
+  for (std::int64_t j = 0; j < n; ++j) {
+    const T d = k.penalised(g[j], p[j]);
+    m[j] = k.mu * m[j] + d;
+    p[j] -= k.lr * (k.plain * m[j] + k.ahead * (d + k.mu * m[j]));
+  }
+}
+
+template <class T>
+void ema_run(T keep, T take, T* __restrict average, const T* __restrict source, std::int64_t n) {
+#pragma omp simd
+  for (std::int64_t j = 0; j < n; ++j) average[j] = keep * average[j] + take * source[j];
+}
+template <class T>
+void clip_run(T low, T high, T* p, std::int64_t n) {
+#pragma omp simd
+  for (std::int64_t j = 0; j < n; ++j) p[j] = p[j] < low ? low : p[j] > high ? high : p[j];
+}
+
+template <class T>
+Common<T> common(const UpdateState& state, double l1, double l2) {
+  return {static_cast<T>(read(state.scale, 1)), static_cast<T>(l1), static_cast<T>(l2)};
 }
 
 }  // namespace
@@ -39,23 +104,14 @@ void adam(AdamConstants k, UpdateState state, TensorPack pack) {
   const double correct1 = 1 - std::pow(k.beta1, t), correct2 = 1 - std::pow(k.beta2, t);
   dispatch_float(pack.dtype, [&](auto type) {
     using T = decltype(type);
-    const T scale = static_cast<T>(read(state.scale, 1)), l1 = static_cast<T>(k.l1), l2 = static_cast<T>(k.l2);
-    const T b1 = static_cast<T>(k.beta1), a1 = static_cast<T>(1 - k.beta1);
-    const T b2 = static_cast<T>(k.beta2), a2 = static_cast<T>(1 - k.beta2);
-    const T keep = static_cast<T>(1 - lr * k.decay), rate = static_cast<T>(lr / correct1);
-    const T root = static_cast<T>(1 / std::sqrt(correct2)), eps = static_cast<T>(k.eps);
-    for_elements(pack, [&](int i, std::int64_t begin, std::int64_t end) {
-      T* __restrict p = operand<T>(pack, 0, i);
-      const T* __restrict g = operand<T>(pack, 1, i);
-      T* __restrict m = operand<T>(pack, 2, i);
-      T* __restrict v = operand<T>(pack, 3, i);
-      for (std::int64_t j = begin; j < end; ++j) {
-        const T d = penalised(g[j], p[j], scale, l1, l2);
-        const T mj = b1 * m[j] + a1 * d, vj = b2 * v[j] + a2 * d * d;
-        m[j] = mj;
-        v[j] = vj;
-        p[j] = keep * p[j] - rate * mj / (std::sqrt(vj) * root + eps);
-      }
+    const AdamRun<T> run{common<T>(state, k.l1, k.l2),      static_cast<T>(k.beta1),
+                         static_cast<T>(1 - k.beta1),       static_cast<T>(k.beta2),
+                         static_cast<T>(1 - k.beta2),       static_cast<T>(1 - lr * k.decay),
+                         static_cast<T>(lr / correct1),     static_cast<T>(1 / std::sqrt(correct2)),
+                         static_cast<T>(k.eps)};
+    for_elements(pack, [&](int i, std::int64_t at, std::int64_t end) {
+      adam_run<T>(run, operand<T>(pack, 0, i) + at, operand<T>(pack, 1, i) + at, operand<T>(pack, 2, i) + at,
+                  operand<T>(pack, 3, i) + at, end - at);
     });
   });
 }
@@ -64,18 +120,10 @@ void rmsprop(RmspropConstants k, UpdateState state, TensorPack pack) {
   if (!allowed(state.finite)) return;
   dispatch_float(pack.dtype, [&](auto type) {
     using T = decltype(type);
-    const T lr = static_cast<T>(read(state.lr, 0)), scale = static_cast<T>(read(state.scale, 1));
-    const T l1 = static_cast<T>(k.l1), l2 = static_cast<T>(k.l2), eps = static_cast<T>(k.eps);
-    const T b = static_cast<T>(k.alpha), a = static_cast<T>(1 - k.alpha);
-    for_elements(pack, [&](int i, std::int64_t begin, std::int64_t end) {
-      T* __restrict p = operand<T>(pack, 0, i);
-      const T* __restrict g = operand<T>(pack, 1, i);
-      T* __restrict v = operand<T>(pack, 2, i);
-      for (std::int64_t j = begin; j < end; ++j) {
-        const T d = penalised(g[j], p[j], scale, l1, l2);
-        v[j] = b * v[j] + a * d * d;
-        p[j] -= lr * d / (std::sqrt(v[j]) + eps);
-      }
+    const RmspropRun<T> run{common<T>(state, k.l1, k.l2), static_cast<T>(k.alpha), static_cast<T>(1 - k.alpha),
+                            static_cast<T>(read(state.lr, 0)), static_cast<T>(k.eps)};
+    for_elements(pack, [&](int i, std::int64_t at, std::int64_t end) {
+      rmsprop_run<T>(run, operand<T>(pack, 0, i) + at, operand<T>(pack, 1, i) + at, operand<T>(pack, 2, i) + at, end - at);
     });
   });
 }
@@ -84,17 +132,10 @@ void sgd(SgdConstants k, UpdateState state, TensorPack pack) {
   if (!allowed(state.finite)) return;
   dispatch_float(pack.dtype, [&](auto type) {
     using T = decltype(type);
-    const T lr = static_cast<T>(read(state.lr, 0)), scale = static_cast<T>(read(state.scale, 1));
-    const T l1 = static_cast<T>(k.l1), l2 = static_cast<T>(k.l2), mu = static_cast<T>(k.momentum);
-    for_elements(pack, [&](int i, std::int64_t begin, std::int64_t end) {
-      T* __restrict p = operand<T>(pack, 0, i);
-      const T* __restrict g = operand<T>(pack, 1, i);
-      T* __restrict m = operand<T>(pack, 2, i);
-      for (std::int64_t j = begin; j < end; ++j) {
-        const T d = penalised(g[j], p[j], scale, l1, l2);
-        m[j] = mu * m[j] + d;
-        p[j] -= lr * (k.nesterov ? d + mu * m[j] : m[j]);
-      }
+    const SgdRun<T> run{common<T>(state, k.l1, k.l2), static_cast<T>(k.momentum), static_cast<T>(read(state.lr, 0)),
+                        static_cast<T>(k.nesterov ? 1 : 0), static_cast<T>(k.nesterov ? 0 : 1)};
+    for_elements(pack, [&](int i, std::int64_t at, std::int64_t end) {
+      sgd_run<T>(run, operand<T>(pack, 0, i) + at, operand<T>(pack, 1, i) + at, operand<T>(pack, 2, i) + at, end - at);
     });
   });
 }
@@ -104,11 +145,8 @@ void ema(double decay, View step, View finite, TensorPack pack) {
   const double t = static_cast<double>(*step.as<std::int64_t>()), d = std::min(decay, (1 + t) / (10 + t));
   dispatch_float(pack.dtype, [&](auto type) {
     using T = decltype(type);
-    const T keep = static_cast<T>(d), take = static_cast<T>(1 - d);
-    for_elements(pack, [&](int i, std::int64_t begin, std::int64_t end) {
-      T* __restrict average = operand<T>(pack, 0, i);
-      const T* __restrict source = operand<T>(pack, 1, i);
-      for (std::int64_t j = begin; j < end; ++j) average[j] = keep * average[j] + take * source[j];
+    for_elements(pack, [&](int i, std::int64_t at, std::int64_t end) {
+      ema_run<T>(static_cast<T>(d), static_cast<T>(1 - d), operand<T>(pack, 0, i) + at, operand<T>(pack, 1, i) + at, end - at);
     });
   });
 }
@@ -117,9 +155,8 @@ void clip(double low, double high, View finite, TensorPack pack) {
   if (!allowed(finite)) return;
   dispatch_float(pack.dtype, [&](auto type) {
     using T = decltype(type);
-    for_elements(pack, [&](int i, std::int64_t begin, std::int64_t end) {
-      T* p = operand<T>(pack, 0, i);
-      for (std::int64_t j = begin; j < end; ++j) p[j] = std::min(std::max(p[j], static_cast<T>(low)), static_cast<T>(high));
+    for_elements(pack, [&](int i, std::int64_t at, std::int64_t end) {
+      clip_run<T>(static_cast<T>(low), static_cast<T>(high), operand<T>(pack, 0, i) + at, end - at);
     });
   });
 }

@@ -16,6 +16,12 @@ namespace {
 
 constexpr double bar_interval = 0.1, line_interval = 5;  // seconds
 
+// A reader that went away is no reason to end a training: errors are left alone.
+void put(const std::string& text) {
+  std::fputs(text.c_str(), stdout);
+  std::fflush(stdout);
+}
+
 std::string_view variable(const char* name) {
   const char* value = std::getenv(name);
   return value ? value : "";
@@ -111,20 +117,18 @@ void Progress::draw_bar(const Standing& standing, const Record& record) {
   } else {
     bar = fmt::format("{}", standing.step).substr(0, room);
   }
-  fmt::print("\r\x1b[K{}{}", bar, text);
-  std::fflush(stdout);
+  put("\r\x1b[K" + bar + text);
   drawn_ = true;
 }
 
 void Progress::clear() {
-  if (drawn_) fmt::print("\r\x1b[K");
+  if (drawn_) put("\r\x1b[K");
   drawn_ = false;
 }
 
 void Progress::say(const std::string& line) {
   clear();
-  fmt::print("{}\n", line);
-  std::fflush(stdout);
+  put(line + "\n");
 }
 
 }  // namespace duel

@@ -1,0 +1,191 @@
+// A Step: replayed and eager iterations agree to the bit, a replay allocates nothing, and the arithmetic is what it
+// should be.
+#include <doctest/doctest.h>
+
+#include <cstring>
+
+#include "engine/error.h"
+#include "engine/glyphs.h"
+#include "engine/net.h"
+#include "engine/optim.h"
+#include "engine/tape.h"
+#include "losses/adversarial.h"
+#include "losses/penalty.h"
+#include "models/model.h"
+#include "tests/count_allocations.h"
+#include "tests/support.h"
+
+namespace duel::test {
+namespace {
+
+struct Trainer {
+  std::unique_ptr<Model> model;
+  Dataset data;
+  Step step;
+  std::int64_t batch;
+  Trainer(const std::string& name, const std::map<std::string, std::string>& given, std::int64_t n)
+      : data(make_glyphs(200, 3), 4),
+        step([this](std::span<const Batch> b) { return model->step(b); }, 11),
+        batch(n) {
+    set_seed(11);
+    const ModelInfo& info = find_model(name);
+    model = info.make({28, 28, 1}, Settings(info.settings, given));
+  }
+  std::vector<double> iterate() {
+    auto v = step(data.next(model->batches_per_step(), batch));
+    return {v.begin(), v.end()};
+  }
+};
+
+const std::map<std::string, std::map<std::string, std::string>>& small() {
+  static const std::map<std::string, std::map<std::string, std::string>> table{
+      {"gan", {{"z-dim", "10"}}}, {"wgan-gp", {{"width", "8"}, {"n-critic", "2"}, {"z-dim", "10"}}}};
+  return table;
+}
+
+std::vector<double> whole_state(const Model& m) {
+  std::vector<double> all;
+  for (const NamedTensor& t : m.state())
+    for (double v : t.value.to_vector<double>()) all.push_back(v);
+  return all;
+}
+
+}  // namespace
+
+TEST_CASE("step: replayed and eager iterations give the same bits, for every model") {
+  for (const ModelInfo& info : models()) {
+    INFO(info.name);
+    REQUIRE(small().count(info.name) > 0);
+    Trainer a(info.name, small().at(info.name), 6), b(info.name, small().at(info.name), 6);
+    b.step.set_eager(true);
+    for (int i = 0; i < 5; ++i) CHECK(a.iterate() == b.iterate());
+    CHECK(whole_state(*a.model) == whole_state(*b.model));
+    // Sampling in between moves nothing.
+    a.model->sample(a.model->noise(3));
+    CHECK(a.iterate() == b.iterate());
+    CHECK(whole_state(*a.model) == whole_state(*b.model));
+  }
+}
+
+TEST_CASE("step: 100 steady iterations allocate nothing") {
+  for (const auto& [name, settings] : small()) {
+    INFO(name);
+    Trainer t(name, settings, 4);
+    for (int i = 0; i < 3; ++i) t.iterate();
+    const std::uint64_t before = allocation_count();
+    long total = 0, library = 0;
+    for (int i = 0; i < 100; ++i) {
+      const auto batches = t.data.next(t.model->batches_per_step(), t.batch);
+      CountAllocations here;
+      t.step(batches);
+      total += here.count();
+    }
+    CHECK(allocation_count() == before);  // memory of tensors
+    // oneDNN allocates a few bytes of bookkeeping inside each call; all the rest must be nothing.
+    for (const Launch& l : t.step.launches()) {
+      if (std::strcmp(l.kernel, "conv") != 0 && std::strcmp(l.kernel, "matmul") != 0) continue;
+      CountAllocations here;
+      l.run();
+      library += 100 * here.count();
+    }
+    CHECK(total - library <= 0);
+    std::printf("step: %s, 100 iterations: %ld heap allocations, of which %ld inside the library's calls; 0 tensor allocations\n",
+                name.c_str(), total, library);
+  }
+}
+
+TEST_CASE("step: a value read inside, a metric that is no number, and a Step in a Step are refused") {
+  const std::vector<std::uint8_t> pixels(16, 7);
+  const std::vector<HostBatch> batches{{pixels.data(), nullptr, 1, 4, 4, 1}};
+  Step reads([](std::span<const Batch> b) { return Metrics{{"m", full({}, mean(b[0].images).item())}}; });
+  CHECK_THROWS_AS(reads(batches), Error);
+  Step wide([](std::span<const Batch> b) { return Metrics{{"m", b[0].images}}; });
+  CHECK_THROWS_AS(wide(batches), Error);
+  Step good([](std::span<const Batch> b) { return Metrics{{"m", mean(b[0].images)}}; });
+  CHECK(good(batches)[0] == doctest::Approx(7 * 2.0 / 255 - 1));
+  Step nested([&](std::span<const Batch> b) {
+    good(batches);
+    return Metrics{{"m", mean(b[0].images)}};
+  });
+  CHECK_THROWS_AS(nested(batches), Error);
+}
+
+TEST_CASE("step: other shapes and variants are recorded for themselves") {
+  const std::vector<std::uint8_t> pixels(64, 100);
+  int runs = 0;
+  Step step([&](std::span<const Batch> b) {
+    ++runs;
+    return Metrics{{"m", sum(b[0].images)}};
+  });
+  const std::vector<HostBatch> one{{pixels.data(), nullptr, 1, 4, 4, 1}}, two{{pixels.data(), nullptr, 2, 4, 4, 1}};
+  const double a = step(one)[0], b = step(two)[0];
+  CHECK(b == doctest::Approx(2 * a));
+  CHECK(step(one)[0] == a);
+  CHECK(step(one, 1)[0] == a);
+  CHECK(step(one, 1)[0] == a);
+  CHECK(runs == 3);
+}
+
+TEST_CASE("step: a gradient that is not finite stops every later write") {
+  Net net;
+  net.linear(1, 3);
+  Adam opt(net.state(), {.lr = 0.1});
+  double factor = 1;
+  Tensor scale = full({}, factor);
+  Step step([&](std::span<const Batch> b) {
+    Tensor loss = mean(square(net(reshape(b[0].images, {4, 1})))) * scale;
+    opt.step(grad(loss, net.parameters()));
+    return Metrics{{"loss", loss}};
+  });
+  const std::vector<std::uint8_t> pixels{1, 50, 100, 200};
+  const std::vector<HostBatch> batches{{pixels.data(), nullptr, 4, 1, 1, 1}};
+  step(batches);
+  auto weights = [&] { return net.parameters()[0].to_vector<double>(); };
+  const auto first = weights();
+  step(batches);
+  const auto good = weights();
+  CHECK(first != good);
+  CHECK(step.finite());
+  const float infinite = std::numeric_limits<float>::infinity(), one = 1;
+  assign(scale, &infinite, sizeof infinite);
+  step(batches);
+  CHECK_FALSE(step.finite());
+  assign(scale, &one, sizeof one);
+  step(batches);
+  CHECK(weights() == good);
+}
+
+namespace {
+// Flops of the convolutions of one critic step, with the penalty or without.
+double critic_flops(bool penalty) {
+  set_seed(1);
+  Net d(init_kaiming);
+  d.conv(3, 32, 4, 2, 1, Act::leaky_relu).conv(32, 64, 4, 2, 1, Act::leaky_relu).conv(64, 128, 4, 2, 1, Act::leaky_relu);
+  d.conv(128, 1, 4, 1, 0).flatten();
+  Adam opt(d.state(), {});
+  Step step([&](std::span<const Batch> b) {
+    const Tensor& x = b[0].images;
+    Tensor fake = uniform(x.shape(), -1, 1);
+    Tensor loss = wasserstein_critic(d(x), d(fake));
+    if (penalty) loss = loss + gradient_penalty(d, x, fake, 10);
+    opt.step(grad(loss, d.parameters()));
+    return Metrics{{"loss", loss}};
+  });
+  const std::vector<std::uint8_t> pixels(4 * 32 * 32 * 3, 9);
+  const std::vector<HostBatch> batches{{pixels.data(), nullptr, 4, 32, 32, 3}};
+  step(batches);
+  double flops = 0;
+  for (const Launch& l : step.launches())
+    if (std::strcmp(l.kernel, "conv") == 0) flops += l.flops;
+  return flops;
+}
+}  // namespace
+
+TEST_CASE("step: the penalty costs at most 1.75 times the critic's convolutions") {
+  const double ratio = critic_flops(true) / critic_flops(false);
+  CHECK(ratio <= 1.75);
+  CHECK(ratio > 1.5);
+  std::printf("step: the gradient penalty makes the critic step %.3f times the arithmetic of its convolutions\n", ratio);
+}
+
+}  // namespace duel::test

@@ -1,0 +1,37 @@
+// The commands of `duel`. Each answers its exit status; Error: a bad input, in one line, with nothing written.
+#pragma once
+#include <map>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "models/model.h"
+
+namespace duel {
+
+// The training itself went wrong (numbers that are not finite, a full disk): exit status 1.
+class TrainingFailed : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+// The options of every training besides --data, --out and --resume; the defaults are those for this model.
+// An empty default: no limit.
+std::vector<Setting> train_options(const ModelInfo& model);
+
+// What the command line holds, as text; what was not given is not there.
+struct TrainRequest {
+  std::map<std::string, std::string> settings;  // the model's own
+  std::map<std::string, std::string> options;   // train_options, and "data", "out"
+  bool resume = false;
+};
+int train(const ModelInfo& model, const TrainRequest& request);
+
+std::vector<Setting> sample_options();
+int sample(const std::string& run, const std::map<std::string, std::string>& options);
+
+int list_models();
+int list_data();
+int list_ops();
+
+}  // namespace duel

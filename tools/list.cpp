@@ -1,0 +1,38 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <string_view>
+
+#include "engine/tape.h"
+#include "tools/commands.h"
+
+namespace duel {
+
+int list_models() {
+  std::size_t name = 0, paper = 0;
+  for (const ModelInfo& m : models()) {
+    name = std::max(name, m.name.size());
+    paper = std::max(paper, m.paper.size());
+  }
+  for (const ModelInfo& m : models()) fmt::print("{:<{}}  {:<{}}  {}\n", m.name, name, m.paper, paper, m.summary);
+  return 0;
+}
+
+int list_data() {
+  fmt::print(
+      "glyphs    60000 built-in handwritten-style digits, 28x28 grey, 10 classes\n"
+      "FOLDER    train-images-idx3-ubyte[.gz] in it (MNIST, Fashion-MNIST), labels from train-labels-idx1-ubyte[.gz]\n"
+      "FILE      one idx3 file of images, plain or gzip; labels from the idx1 file beside it\n");
+  return 0;
+}
+
+int list_ops() {
+  std::vector<const Op*> ops = all_ops();
+  std::sort(ops.begin(), ops.end(), [](const Op* a, const Op* b) { return std::string_view(a->name) < b->name; });
+  std::size_t width = 0;
+  for (const Op* op : ops) width = std::max(width, std::string_view(op->name).size());
+  for (const Op* op : ops) fmt::print("{:<{}}  {}\n", op->name, width, op->formula);
+  return 0;
+}
+
+}  // namespace duel

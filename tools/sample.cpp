@@ -1,0 +1,95 @@
+#include <fmt/format.h>
+
+#include <filesystem>
+
+#include "engine/context.h"
+#include "engine/error.h"
+#include "engine/picture.h"
+#include "tools/checkpoint.h"
+#include "tools/commands.h"
+#include "tools/run_folder.h"
+#include "tools/sampler.h"
+#include "tools/threads.h"
+
+namespace duel {
+namespace {
+
+namespace fs = std::filesystem;
+
+// What --out asks for by its end. Checked before any image is drawn.
+enum class Form { grid, array, folder };
+Form form_of(const fs::path& out) {
+  const std::string end = out.extension().string();
+  std::error_code error;
+  if (fs::is_directory(out, error)) return Form::folder;
+  const fs::path above = out.has_parent_path() ? out.parent_path() : ".";
+  if (end == ".png" || end == ".npy") {
+    require(fs::is_directory(above, error), "--out {}: {} is no folder", out.string(), above.string());
+    return end == ".png" ? Form::grid : Form::array;
+  }
+  for (const char* other : {".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".npz", ".pt"})
+    require(end != other, "--out {}: '{}' cannot be written, expected .png, .npy or a folder", out.string(), end);
+  require(!fs::exists(out, error), "--out {}: found a file, expected .png, .npy or a folder", out.string());
+  return Form::folder;
+}
+
+void write_folder(const fs::path& folder, const ImageSet& images) {
+  std::error_code error;
+  fs::create_directories(folder, error);
+  require(!error, "--out {}: cannot be made: {}", folder.string(), error.message());
+  const auto bytes = static_cast<std::size_t>(images.height * images.width * images.channels);
+  for (std::int64_t i = 0; i < images.count; ++i) {
+    const auto begin = images.pixels.begin() + static_cast<std::ptrdiff_t>(static_cast<std::size_t>(i) * bytes);
+    save_png(folder / fmt::format("{:06}.png", i),
+             {images.height, images.width, images.channels, {begin, begin + static_cast<std::ptrdiff_t>(bytes)}});
+  }
+}
+
+}  // namespace
+
+std::vector<Setting> sample_options() {
+  return {{"count", "images to draw", "64", 1, 1e6, true, {}},
+          {"seed", "the seed of their noise", "1", 0, 9007199254740992, true, {}},
+          {"threads", "threads to compute with", std::to_string(available_threads()), 1, 1024, true, {}}};
+}
+
+int sample(const std::string& run, const std::map<std::string, std::string>& given) {
+  std::map<std::string, std::string> numbers = given;
+  numbers.erase("out");
+  const Settings options(sample_options(), numbers);
+  const RunFolder folder(run);
+  const RunConfig config = folder.read_config();
+  const auto it = given.find("out");
+  const fs::path out = it != given.end() ? fs::path(it->second) : folder.path() / "sampled.png";
+  require(!out.empty(), "--out: found '', expected .png, .npy or a folder");
+  const Form form = form_of(out);
+
+  const std::string name = folder.checkpoint().string();
+  const TensorFile file = read_safetensors(folder.checkpoint());
+  const RunIdentity identity = RunIdentity::parse(file.metadata, name);
+  require(identity.model == config.model, "{}: found a checkpoint of {}, expected {} as in config.json", name,
+          identity.model, config.model);
+  configure_threads(static_cast<int>(options.integer("threads")));
+  const ModelInfo& info = find_model(identity.model);
+  set_seed(0);  // the weights are overwritten
+  const auto model = info.make(identity.image, Settings(info.settings, identity.settings));
+  const Progression at = load_state(file, name, *model);
+
+  const ImageSet images = draw_samples(*model, identity.image, static_cast<std::uint64_t>(options.integer("seed")),
+                                       options.integer("count"));
+  switch (form) {
+    case Form::grid:
+      save_grid(out, images);
+      break;
+    case Form::array:
+      save_npy(out, images.pixels, {images.count, images.height, images.width, images.channels});
+      break;
+    case Form::folder:
+      write_folder(out, images);
+      break;
+  }
+  fmt::print("{}: {} images of {} after {} steps\n", out.string(), images.count, identity.model, at.iteration);
+  return 0;
+}
+
+}  // namespace duel

@@ -1,0 +1,171 @@
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+
+#include "engine/context.h"
+#include "engine/dataset.h"
+#include "engine/error.h"
+#include "tools/checkpoint.h"
+#include "tools/commands.h"
+#include "tools/run_folder.h"
+#include "tools/threads.h"
+#include "tools/trainer.h"
+
+namespace duel {
+namespace {
+
+namespace fs = std::filesystem;
+using Texts = std::map<std::string, std::string>;
+
+std::string value_or(const Texts& texts, const std::string& name, const std::string& otherwise) {
+  const auto it = texts.find(name);
+  return it == texts.end() ? otherwise : it->second;
+}
+
+// The options besides "data" and "out", checked and written canonically; those without a limit are left out.
+Texts checked_options(const ModelInfo& info, const Texts& given, bool with_defaults) {
+  Texts numbers = given;
+  numbers.erase("data");
+  numbers.erase("out");
+  // A time to stop at takes the place of the default number of steps.
+  const bool only_minutes = numbers.count("minutes") > 0 && numbers.count("steps") == 0;
+  std::vector<Setting> known;
+  for (const Setting& s : train_options(info)) {
+    const bool is_default = numbers.count(s.name) == 0;
+    if (is_default && (!with_defaults || s.standard.empty() || (s.name == "steps" && only_minutes))) continue;
+    known.push_back(s);
+  }
+  return canonical(known, numbers).values();
+}
+
+// The model's settings; without defaults: only those given.
+Texts checked_settings(const ModelInfo& info, const Texts& given, bool with_defaults) {
+  Texts all = canonical(info.settings, given).values();
+  if (!with_defaults) std::erase_if(all, [&](const auto& item) { return given.count(item.first) == 0; });
+  return all;
+}
+
+std::string where(const fs::path& path) {
+  std::error_code error;
+  const fs::path absolute = fs::weakly_canonical(path, error);
+  return error ? path.string() : absolute.string();
+}
+std::string data_spec(const std::string& given) { return given == "glyphs" ? given : where(given); }
+
+fs::path default_out(const ModelInfo& info, const Texts& given) {
+  const std::string data = fs::path(data_spec(value_or(given, "data", "glyphs"))).filename().string();
+  const std::string seed = value_or(checked_options(info, given, true), "seed", "");
+  return fs::path("runs") / fmt::format("{}-{}-{}", info.name, data, seed);
+}
+
+// The stored run's options, with those of this call in the place of what may differ. Error: what may not differ does.
+RunConfig merge(const RunFolder& folder, const RunConfig& stored, const ModelInfo& info, const TrainRequest& request) {
+  const std::string run = folder.path().string();
+  require(stored.model == info.name, "{}: found a run of {}, expected {}; choose another --out", run, stored.model,
+          info.name);
+  RunConfig config = stored;
+  auto must_agree = [&](const Texts& before, const std::string& name, const std::string& now) {
+    const std::string then = value_or(before, name, "nothing");
+    require(then == now, "{}: the run has --{} {}, found --{} {}; leave it out to resume or choose another --out", run,
+            name, then, name, now);
+  };
+  for (const auto& [name, value] : checked_settings(info, request.settings, false))
+    must_agree(stored.settings, name, value);
+  const Texts now = checked_options(info, request.options, false);
+  // New limits replace the old ones together.
+  if (now.count("steps") || now.count("minutes")) {
+    config.options.erase("steps");
+    config.options.erase("minutes");
+  }
+  for (const auto& [name, value] : now) {
+    if (name == "batch" || name == "seed") must_agree(stored.options, name, value);
+    config.options[name] = value;
+  }
+  if (!now.count("threads")) config.options.erase("threads");
+  if (request.options.count("data")) config.options["data"] = data_spec(request.options.at("data"));
+  const std::string data = value_or(config.options, "data", "glyphs");
+  config.settings = checked_settings(info, config.settings, true);
+  config.options = checked_options(info, config.options, true);
+  config.options["data"] = data;
+  return config;
+}
+
+void check_same(const RunIdentity& found, const RunIdentity& expected, const std::string& file) {
+  const Texts a = found.metadata(), b = expected.metadata();
+  for (const auto& [field, value] : b) {
+    if (field == "data" || field == "data.digest") continue;
+    require(value_or(a, field, "nothing") == value, "{}: {} is {}, expected {} as in this call and config.json", file,
+            field, value_or(a, field, "nothing"), value);
+  }
+  require(found.data_digest == expected.data_digest,
+          "{}: the run's data are {} with digest {}, found {} with digest {}", file, found.data_name, found.data_digest,
+          expected.data_name, expected.data_digest);
+}
+
+std::uint64_t seed_of(const Texts& options) { return std::stoull(options.at("seed")); }
+
+}  // namespace
+
+std::vector<Setting> train_options(const ModelInfo& model) {
+  return {{"steps", "iterations in total, those of a resumed run included", "10000", 1, 1e9, true, {}},
+          {"minutes", "stop after this time; without --steps: only then", "", 0.001, 525600, false, {}},
+          {"batch", "images in a batch", std::to_string(model.batch), 1, 65536, true, {}},
+          {"seed", "the seed of everything random", "1", 0, 9007199254740992, true, {}},
+          {"threads", "threads to compute with", std::to_string(available_threads()), 1, 1024, true, {}},
+          {"device", "where to compute", "auto", 0, 0, false, {"auto", "cpu"}},
+          {"snapshot-every", "steps between two pictures with a checkpoint", "500", 1, 1e9, true, {}}};
+}
+
+int train(const ModelInfo& info, const TrainRequest& request) {
+  const double start = seconds_now();
+  // Everything of the call is checked first, then everything it names, and only then is the folder touched.
+  RunConfig config{info.name, checked_settings(info, request.settings, true),
+                   checked_options(info, request.options, true)};
+  config.options["data"] = data_spec(value_or(request.options, "data", "glyphs"));
+  const std::string out = value_or(request.options, "out", default_out(info, request.options).string());
+  require(!out.empty(), "--out: found '', expected a folder");
+  RunFolder folder(out);
+  std::string threads_before;
+  if (request.resume) {
+    const RunConfig stored = folder.read_config();
+    threads_before = value_or(stored.options, "threads", "");
+    config = merge(folder, stored, info, request);
+  } else {
+    folder.check_free();
+  }
+
+  configure_threads(std::stoi(config.options.at("threads")));
+  const std::uint64_t seed = seed_of(config.options);
+  Dataset data = load_dataset(config.options.at("data"), seed);
+  const ImageSet& images = data.images();
+  const std::int64_t batch = std::stoll(config.options.at("batch"));
+  require(batch <= images.count, "--batch: found {}, expected at most {}: the images of {}", batch, images.count,
+          config.options.at("data"));
+  const RunIdentity identity{
+      info.name,      config.settings, {images.height, images.width, images.channels}, batch, seed, images.name,
+      digest(images), images.count};
+  std::optional<TensorFile> checkpoint;
+  if (request.resume) {
+    std::error_code error;
+    require(fs::exists(folder.checkpoint(), error), "{}: no checkpoint to resume from; choose another --out",
+            folder.checkpoint().string());
+    checkpoint = read_safetensors(folder.checkpoint());
+    const std::string name = folder.checkpoint().string();
+    check_same(RunIdentity::parse(checkpoint->metadata, name), identity, name);
+  }
+  set_seed(seed);
+  const auto model = info.make(identity.image, Settings(info.settings, config.settings));
+  Trainer trainer(*model, data, folder, config, identity, start);
+  if (checkpoint) {
+    trainer.restore(load_state(*checkpoint, folder.checkpoint().string(), *model));
+    checkpoint.reset();
+    if (threads_before != config.options.at("threads"))
+      fmt::print("duel: the run had --threads {}, this is --threads {}: results may differ in the last bits\n",
+                 threads_before, config.options.at("threads"));
+  }
+  return trainer.run();
+}
+
+}  // namespace duel
