@@ -37,14 +37,13 @@ std::byte* aligned(void* p) {
   return reinterpret_cast<std::byte*>(round_up(static_cast<std::int64_t>(reinterpret_cast<std::uintptr_t>(p)), 64));
 }
 
-// ---------------------------------------------------------------------------------------------------------------
-// Product
-
-bool is_product(const ConvGeometry& g) {
+// Product.
+// Except the weight gradient of a 1x1 kernel on few channels (3->128, 32x32: oneDNN 34 GFLOP/s, the product 13).
+bool is_product(ConvSlot slot, const ConvGeometry& g) {
   if (g.groups != 1 || g.pad_top != 0 || g.pad_left != 0) return false;
   const bool whole_map = g.yh == 1 && g.yw == 1 && g.xh == g.kh && g.xw == g.kw;
   const bool pointwise = g.kh == 1 && g.kw == 1 && g.stride_h == 1 && g.stride_w == 1 && g.xh == g.yh && g.xw == g.yw;
-  return whole_map || pointwise;
+  return whole_map || (pointwise && !(slot == ConvSlot::w && g.c < 16));
 }
 
 // x is (rows, depth), w (O, depth), y (rows, O).
@@ -60,7 +59,6 @@ void run_product(ConvSlot slot, const ConvGeometry& g, View a, View b, View out)
   }
 }
 
-// ---------------------------------------------------------------------------------------------------------------
 // The product that Spread and Collect share:
 //
 //   out[i, q] (+)= sum over d of in[i*row_step + d*depth_step] * taps[d, q]      q < columns, a multiple of 16
@@ -121,11 +119,6 @@ template <bool accumulate, int rows1, int rows2, int rows3>
     }
 }
 
-template <bool accumulate>
-void product_any(const Product& p) {
-  product_all<accumulate, 6, 3, 2>(p);
-}
-
 #ifdef __x86_64__
 // Duel is built for AVX2; these few loops are worth a second build, chosen at run time.
 template <bool accumulate>
@@ -133,21 +126,19 @@ template <bool accumulate>
   product_all<accumulate, 8, 8, 8>(p);
 }
 const bool has_avx512 = __builtin_cpu_supports("avx512f");
-template <bool accumulate>
-void multiply(const Product& p) {
-  has_avx512 ? product_avx512<accumulate>(p) : product_any<accumulate>(p);
-}
-#else
-template <bool accumulate>
-void multiply(const Product& p) {
-  product_any<accumulate>(p);
-}
 #endif
+
+template <bool accumulate>
+void multiply(const Product& p) {
+#ifdef __x86_64__
+  if (has_avx512) return product_avx512<accumulate>(p);
+#endif
+  product_all<accumulate, 6, 3, 2>(p);
+}
 
 // Rows of taps or products that stay in the first-level cache until they are used: 24 KB.
 std::int64_t cached_rows(std::int64_t columns) { return std::max<std::int64_t>(1, 6144 / columns); }
 
-// ---------------------------------------------------------------------------------------------------------------
 // Few channels: one of the two images, `thin`, has only `width` channels e, the other, `thick`, has `depth` channels d.
 //
 //   T = sum over n,i,j,r,s,d,e of  thin[n, i*S+r-P, j*S+s-P, e] * taps[d,(r,s,e)] * thick[n,i,j,d]
@@ -184,7 +175,40 @@ Few make_few(ConvSlot slot, const ConvGeometry& g) {
 bool is_few(ConvSlot slot, const ConvGeometry& g) {
   const Few p = make_few(slot, g);
   const bool possible = !p.turned || (g.stride_h == 1 && g.stride_w == 1 && g.pad_top < g.kh && g.pad_left < g.kw);
-  return g.groups == 1 && possible && p.width <= 12;
+  return g.groups == 1 && possible && p.width <= 12 && g.kh * g.kw > 1;
+}
+
+// Block j of `length` floats at from + j*from_step is copied or added to the one at to + j*to_step. Blocks are a few
+// floats long, too short for memcpy or a loop of unknown length; neighbours in `to` never overlap.
+template <bool add, int length>
+void move_blocks(std::int64_t count, const float* from, std::int64_t from_step, float* to, std::int64_t to_step) {
+  for (std::int64_t j = 0; j < count; ++j, from += from_step, to += to_step)
+    for (int q = 0; q < length; ++q) to[q] = add ? to[q] + from[q] : from[q];
+}
+
+template <bool add>
+void move_blocks(std::int64_t length, std::int64_t count, const float* from, std::int64_t from_step, float* to,
+                 std::int64_t to_step) {
+  switch (length) {
+    case 1:
+      return move_blocks<add, 1>(count, from, from_step, to, to_step);
+    case 2:
+      return move_blocks<add, 2>(count, from, from_step, to, to_step);
+    case 3:
+      return move_blocks<add, 3>(count, from, from_step, to, to_step);
+    case 4:
+      return move_blocks<add, 4>(count, from, from_step, to, to_step);
+    case 6:
+      return move_blocks<add, 6>(count, from, from_step, to, to_step);
+    case 8:
+      return move_blocks<add, 8>(count, from, from_step, to, to_step);
+    case 9:
+      return move_blocks<add, 9>(count, from, from_step, to, to_step);
+    case 12:
+      return move_blocks<add, 12>(count, from, from_step, to, to_step);
+  }
+  for (std::int64_t j = 0; j < count; ++j, from += from_step, to += to_step)
+    for (std::int64_t q = 0; q < length; ++q) to[q] = add ? to[q] + from[q] : from[q];
 }
 
 // Copies the thin pixels under one thick pixel, kernel row after kernel row; outside lie zeros.
@@ -204,32 +228,12 @@ struct Gather {
     ++n;
   }
 
-  template <int length>
-  void copy_rows(const float* from, float* to) const {
-    for (std::int64_t r = 0; r < p.kh; ++r, from += p.thin_w * p.width, to += length)
-      for (int q = 0; q < length; ++q) to[q] = from[q];
-  }
-
-  void copy_inside(const float* from, float* to) const {
-    const std::int64_t length = p.kw * p.width;
-    switch (length) {  // short copies are not worth a call of memcpy
-      case 3:
-        return copy_rows<3>(from, to);
-      case 4:
-        return copy_rows<4>(from, to);
-      case 9:
-        return copy_rows<9>(from, to);
-      case 12:
-        return copy_rows<12>(from, to);
-    }
-    for (std::int64_t r = 0; r < p.kh; ++r) std::copy_n(from + r * p.thin_w * p.width, length, to + r * length);
-  }
-
   void copy_to(float* to) const {
     const std::int64_t top = i * p.stride_h - p.pad_top, left = j * p.stride_w - p.pad_left, length = p.kw * p.width;
     const float* image = thin + n * p.thin_h * p.thin_w * p.width;
     if (top >= 0 && top + p.kh <= p.thin_h && left >= 0 && left + p.kw <= p.thin_w)
-      return copy_inside(image + (top * p.thin_w + left) * p.width, to);
+      return move_blocks<false>(length, p.kh, image + (top * p.thin_w + left) * p.width, p.thin_w * p.width, to,
+                                length);
     const std::int64_t begin = std::clamp<std::int64_t>(-left, 0, p.kw);
     const std::int64_t end = std::clamp<std::int64_t>(p.thin_w - left, begin, p.kw);
     std::fill_n(to, p.used_columns(), 0.f);
@@ -239,7 +243,6 @@ struct Gather {
   }
 };
 
-// ---------------------------------------------------------------------------------------------------------------
 // Spread: thin = dT/dthin. Every thick pixel is multiplied by the taps, and the products are added to the thin pixels
 // that they belong to.
 
@@ -266,33 +269,6 @@ struct Spread : Few {
   }
 };
 
-// to[j*step + q] += from[j*columns + q] for q < length: neighbouring j write side by side and never overlap.
-template <int length>
-void add_blocks(std::int64_t count, std::int64_t step, std::int64_t columns, const float* from, float* to) {
-  for (std::int64_t j = 0; j < count; ++j, from += columns, to += step)
-    for (int q = 0; q < length; ++q) to[q] += from[q];
-}
-
-void add_blocks(std::int64_t length, std::int64_t count, std::int64_t step, std::int64_t columns, const float* from,
-                float* to) {
-  switch (length) {
-    case 1:
-      return add_blocks<1>(count, step, columns, from, to);
-    case 2:
-      return add_blocks<2>(count, step, columns, from, to);
-    case 3:
-      return add_blocks<3>(count, step, columns, from, to);
-    case 4:
-      return add_blocks<4>(count, step, columns, from, to);
-    case 6:
-      return add_blocks<6>(count, step, columns, from, to);
-    case 8:
-      return add_blocks<8>(count, step, columns, from, to);
-  }
-  for (std::int64_t j = 0; j < count; ++j, from += columns, to += step)
-    for (std::int64_t q = 0; q < length; ++q) to[q] += from[q];
-}
-
 // One image's thin rows [first, last): the ring holds the rows that later thick rows still add to; a row that is
 // complete is written out and its place cleared.
 struct SpreadBand {
@@ -318,8 +294,8 @@ struct SpreadBand {
       const std::int64_t row = i * p.stride_h + r - p.pad_top;
       if (row < first || row >= last) continue;
       for (std::int64_t s = 0; s < p.kw; s += p.stride_w)
-        add_blocks(std::min(p.stride_w, p.kw - s) * p.width, p.thick_w, p.stride_w * p.width, p.columns(),
-                   row_products + (r * p.kw + s) * p.width, ring_row(row) + s * p.width);
+        move_blocks<true>(std::min(p.stride_w, p.kw - s) * p.width, p.thick_w, row_products + (r * p.kw + s) * p.width,
+                          p.columns(), ring_row(row) + s * p.width, p.stride_w * p.width);
     }
   }
 
@@ -355,7 +331,6 @@ void run_spread(const Spread& p, const float* w, const float* thick, float* out,
   }
 }
 
-// ---------------------------------------------------------------------------------------------------------------
 // Collect: taps = dT/dtaps. Every thick pixel's channels times the thin pixels under it, summed in the cache. It also
 // spares the barrier inside oneDNN's weight gradient, which spins whatever OMP_WAIT_POLICY says (1->64, 28 -> 14,
 // k4 s2, N64 with another process on one of the two cores: 6 GFLOP/s).
@@ -403,7 +378,6 @@ void run_few(ConvSlot slot, const ConvGeometry& g, View a, View b, View out, flo
     run_spread({p}, p.turned ? second : first, p.turned ? first : second, out.as<float>(), workspace, threads);
 }
 
-// ---------------------------------------------------------------------------------------------------------------
 // Columns: slot y on a map at most 4 wide. The pixels under each y pixel are copied side by side, and the rest is a
 // matrix product. oneDNN's forward convolution multiplies one row of y at a time, too short a tile there
 // (512->1024, 8x8 -> 4x4, k4 s2, N128: 252 GFLOP/s against 487; on a 5x5 map it wins).
@@ -430,9 +404,6 @@ void run_columns(const ConvGeometry& g, View a, View b, View out, float* workspa
     matmul({.m = count, .n = g.o, .k = depth, .transpose_b = true}, columns, b, y);
   }
 }
-
-// ---------------------------------------------------------------------------------------------------------------
-// oneDNN
 
 #ifdef DUEL_ONEDNN
 using dnnl::memory;
@@ -506,7 +477,11 @@ class OneDnnConv {
     w_ = memory(d.w, engine_, nullptr);
     packed_ = reorders_ ? memory(packed, engine_, nullptr) : w_;
     packed_bytes_ = reorders_ ? round_up(static_cast<std::int64_t>(packed.get_size()), alignment) : 0;
-    make_convolution(pd);
+    convolution_.primitive = dnnl::primitive(pd.get());
+    convolution_.argument(slot_ == ConvSlot::x ? DNNL_ARG_DIFF_SRC : DNNL_ARG_SRC, x_);
+    convolution_.argument(is_w ? DNNL_ARG_DIFF_WEIGHTS : DNNL_ARG_WEIGHTS, packed_);
+    convolution_.argument(slot_ == ConvSlot::y ? DNNL_ARG_DST : DNNL_ARG_DIFF_DST, y_);
+    add_scratch(convolution_, pd.scratchpad_desc(), 0);
     if (reorders_) make_reorder(is_w ? packed_ : w_, is_w ? w_ : packed_);
   }
 
@@ -526,14 +501,6 @@ class OneDnnConv {
   }
 
  private:
-  void make_convolution(const dnnl::primitive_desc& pd) {
-    convolution_.primitive = dnnl::primitive(pd.get());
-    convolution_.argument(slot_ == ConvSlot::x ? DNNL_ARG_DIFF_SRC : DNNL_ARG_SRC, x_);
-    convolution_.argument(slot_ == ConvSlot::w ? DNNL_ARG_DIFF_WEIGHTS : DNNL_ARG_WEIGHTS, packed_);
-    convolution_.argument(slot_ == ConvSlot::y ? DNNL_ARG_DST : DNNL_ARG_DIFF_DST, y_);
-    add_scratch(convolution_, pd.scratchpad_desc(), 0);
-  }
-
   void make_reorder(const memory& from, const memory& to) {
     dnnl::primitive_attr attr;
     attr.set_scratchpad_mode(dnnl::scratchpad_mode::user);
@@ -564,14 +531,11 @@ class OneDnnConv {
 };
 #endif
 
-// ---------------------------------------------------------------------------------------------------------------
-// The choice
-
 enum class Path : std::uint8_t { loops, product, few, columns, onednn };
 
 Path own_path(ConvSlot slot, const ConvGeometry& g) {
 #ifdef DUEL_ONEDNN
-  if (is_product(g)) return Path::product;
+  if (is_product(slot, g)) return Path::product;
   if (is_columns(slot, g)) return Path::columns;
 #endif
   return is_few(slot, g) ? Path::few : Path::loops;

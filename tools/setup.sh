@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# Installs what building and testing Duel needs on Debian 12, or says what is missing. Safe to run again.
+set -euo pipefail
+
+packages=(
+  g++ cmake ninja-build pkg-config                      # build
+  libdnnl-dev libfmt-dev nlohmann-json3-dev libcli11-dev # convolutions, text, JSON, command line
+  zlib1g-dev libcairo2-dev libstb-dev fonts-dejavu-core  # gzip, charts and their font, PNG writer
+  doctest-dev                                            # tests
+)
+
+missing=()
+for p in "${packages[@]}"; do
+  [ "$(dpkg-query -W -f='${db:Status-Status}' "$p" 2>/dev/null || true)" = installed ] || missing+=("$p")
+done
+[ ${#missing[@]} -eq 0 ] && exit 0
+
+if [ "$(id -u)" -eq 0 ]; then
+  as_root=()
+elif command -v sudo >/dev/null && sudo -n true 2>/dev/null; then
+  as_root=(sudo -n)
+else
+  echo "setup: these packages are missing and need root to install: apt-get install ${missing[*]}" >&2
+  exit 2
+fi
+echo "setup: installing ${missing[*]}"
+"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get update -qq
+"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
