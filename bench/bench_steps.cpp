@@ -4,7 +4,6 @@
 #include <omp.h>
 
 #include <algorithm>
-
 #include <chrono>
 #include <cstdio>
 #include <cstring>
@@ -67,7 +66,9 @@ Net dcgan64_critic(bool norm) {
 Net dcgan28_generator() {
   Net g;
   g.linear(100, 7 * 7 * 128, Act::none, false).reshape({7, 7, 128}).batch_norm(128, Act::relu);
-  g.conv_transpose(128, 64, 4, 2, 1, Act::none, false).batch_norm(64, Act::relu).conv_transpose(64, 1, 4, 2, 1, Act::tanh);
+  g.conv_transpose(128, 64, 4, 2, 1, Act::none, false)
+      .batch_norm(64, Act::relu)
+      .conv_transpose(64, 1, 4, 2, 1, Act::tanh);
   return g;
 }
 Net dcgan28_critic() {
@@ -88,7 +89,8 @@ Case gan_case(std::int64_t batch, const Shape& image, const Net& g, const Net& d
     if (r1 > 0) {  // the penalty's pass over the real images serves the loss too
       Tensor at = detach(x), d_real = n->d(at);
       Tensor slope = grad(sum(d_real), {at}, keep_graph)[0];
-      loss_d = logistic_discriminator(d_real, n->d(detach(fake))) + 0.5 * r1 * sum(square(slope)) / static_cast<double>(x.dim(0));
+      loss_d = logistic_discriminator(d_real, n->d(detach(fake))) +
+               0.5 * r1 * sum(square(slope)) / static_cast<double>(x.dim(0));
     } else {
       loss_d = logistic_discriminator(n->d(x), n->d(detach(fake)));
     }
@@ -117,7 +119,9 @@ Case wgan_gp_case(std::int64_t batch, const Shape& image, const Net& g, const Ne
 
 Case make_case(const std::string& name) {
   set_seed(0);
-  if (name == "mlp_gan") return gan_case(64, {28, 28, 1}, mlp({100, 256, 512, 1024, 784}, Act::tanh), mlp({784, 512, 256, 1}, Act::none), true);
+  if (name == "mlp_gan")
+    return gan_case(64, {28, 28, 1}, mlp({100, 256, 512, 1024, 784}, Act::tanh), mlp({784, 512, 256, 1}, Act::none),
+                    true);
   if (name == "dcgan28") return gan_case(64, {28, 28, 1}, dcgan28_generator(), dcgan28_critic(), false);
   if (name == "dcgan64") return gan_case(128, {64, 64, 3}, dcgan64_generator(), dcgan64_critic(true), false);
   if (name == "r1_64") return gan_case(64, {64, 64, 3}, dcgan64_generator(), dcgan64_critic(true), false, 10);
@@ -144,12 +148,16 @@ void verify(const std::string& name) {
   Feed feed(a);
   for (int i = 0; i < 3; ++i) {
     auto u = replayed(feed.batches), v = eager(feed.batches);
-    require(std::equal(u.begin(), u.end(), v.begin(), v.end()), "bench_steps: {} replayed differs from eager in iteration {}", name, i);
+    require(std::equal(u.begin(), u.end(), v.begin(), v.end()),
+            "bench_steps: {} replayed differs from eager in iteration {}", name, i);
   }
 }
 
 void profile(const Step& step) {
-  struct Row { double ms = 0, flops = 0, bytes = 0; int calls = 0; };
+  struct Row {
+    double ms = 0, flops = 0, bytes = 0;
+    int calls = 0;
+  };
   std::map<std::string, Row> rows;
   for (int i = 0; i < 5; ++i)
     for (const Launch& l : step.launches()) {
@@ -183,7 +191,9 @@ int run(int argc, char** argv) {
     if (std::strncmp(l.op, "conv", 4) == 0 || std::strcmp(l.op, "matmul") == 0) flops += l.flops;
   std::vector<double> ms;
   const auto start = std::chrono::steady_clock::now();
-  auto since = [](auto t) { return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - t).count(); };
+  auto since = [](auto t) {
+    return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - t).count();
+  };
   while (ms.size() < 5 || since(start) < seconds * 1e3) {
     const auto t0 = std::chrono::steady_clock::now();
     step(feed.batches);
@@ -191,11 +201,14 @@ int run(int argc, char** argv) {
   }
   std::sort(ms.begin(), ms.end());
   const double median = ms[ms.size() / 2];
-  std::printf("{\"case\": \"%s\", \"engine\": \"duel\", \"batch\": %ld, \"threads\": %d, \"median_ms_per_iter\": %.4f, \"min\": %.4f, "
-              "\"max\": %.4f, \"iters\": %zu, \"images_per_s\": %.2f, \"gflop_per_iter\": %.3f, \"gflops\": %.1f, \"peak_mem_MB\": %.1f}\n",
-              name.c_str(), static_cast<long>(c.batch), threads, median, ms.front(), ms.back(), ms.size(),
-              static_cast<double>(c.batch * c.n_critic) * 1e3 / median, flops / 1e9, flops / median / 1e6,
-              static_cast<double>(step.peak_bytes()) / 1048576.0);
+  std::printf(
+      "{\"case\": \"%s\", \"engine\": \"duel\", \"batch\": %ld, \"threads\": %d, \"median_ms_per_iter\": %.4f, "
+      "\"min\": %.4f, "
+      "\"max\": %.4f, \"iters\": %zu, \"images_per_s\": %.2f, \"gflop_per_iter\": %.3f, \"gflops\": %.1f, "
+      "\"peak_mem_MB\": %.1f}\n",
+      name.c_str(), static_cast<long>(c.batch), threads, median, ms.front(), ms.back(), ms.size(),
+      static_cast<double>(c.batch * c.n_critic) * 1e3 / median, flops / 1e9, flops / median / 1e6,
+      static_cast<double>(step.peak_bytes()) / 1048576.0);
   if (argc > 4) profile(step);
   return 0;
 }

@@ -11,6 +11,9 @@ namespace {
 
 thread_local Context* scoped = nullptr;
 
+// Draws outside any Step have call sites of their own, so that they never repeat those of a Step with the same seed.
+constexpr std::uint32_t first_site_outside = 1u << 31;
+
 const Op normal_op{"normal", "y ~ N(mean, deviation^2)"}, uniform_op{"uniform", "y ~ U(low, high)"};
 
 Tensor draw(const Op& op, kernels::Random f, const Shape& shape, double low, double high, DType dtype) {
@@ -30,7 +33,11 @@ Context::Context(std::uint64_t s) : seed(s) {
 }
 
 Context& current_context() {
-  thread_local Context outside{0};
+  thread_local Context outside = [] {
+    Context c{0};
+    c.site = first_site_outside;
+    return c;
+  }();
   return scoped ? *scoped : outside;
 }
 ContextScope::ContextScope(Context& c) : before_(scoped) { scoped = &c; }
@@ -40,7 +47,7 @@ void set_seed(std::uint64_t seed) {
   Context& c = current_context();
   require(scoped == nullptr, "set_seed: a Step has its own seed; call it outside");
   c.seed = seed;
-  c.site = 0;
+  c.site = first_site_outside;
 }
 
 Tensor normal(const Shape& shape, DType dtype) { return normal(shape, 0, 1, dtype); }

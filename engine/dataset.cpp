@@ -131,7 +131,10 @@ void Dataset::Prefetcher::allocate(std::int64_t batches, std::int64_t size) {
       for (std::int64_t b = 0; b < batches; ++b)
         slot.batches[static_cast<std::size_t>(b)] = {slot.pixels.data() + b * size * image_bytes,
                                                      images.labels.empty() ? nullptr : slot.labels.data() + b * size,
-                                                     size, images.height, images.width, images.channels};
+                                                     size,
+                                                     images.height,
+                                                     images.width,
+                                                     images.channels};
     }
   } catch (const std::bad_alloc&) {
     fail("[Dataset::next] {} times {} batches of {} images of {} bytes do not fit in memory", ring_size, batches, size,

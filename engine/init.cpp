@@ -39,8 +39,10 @@ Tensor initial(const Shape& shape, const Init& init, double fan_in, double fan_o
   NoGrad off;
   const double leaky_gain = std::sqrt(2 / (1 + init.value * init.value));
   switch (init.law) {
-    case Init::Law::normal: return detach(normal(shape, 0, init.value, dtype));
-    case Init::Law::kaiming_normal: return detach(normal(shape, 0, leaky_gain / std::sqrt(fan_in), dtype));
+    case Init::Law::normal:
+      return detach(normal(shape, 0, init.value, dtype));
+    case Init::Law::kaiming_normal:
+      return detach(normal(shape, 0, leaky_gain / std::sqrt(fan_in), dtype));
     case Init::Law::kaiming_uniform: {
       const double bound = leaky_gain * std::sqrt(3 / fan_in);
       return detach(uniform(shape, -bound, bound, dtype));
@@ -49,8 +51,10 @@ Tensor initial(const Shape& shape, const Init& init, double fan_in, double fan_o
       const double bound = init.value * std::sqrt(6 / (fan_in + fan_out));
       return detach(uniform(shape, -bound, bound, dtype));
     }
-    case Init::Law::xavier_normal: return detach(normal(shape, 0, init.value * std::sqrt(2 / (fan_in + fan_out)), dtype));
-    case Init::Law::orthogonal: return orthogonal(shape, init.value, dtype);
+    case Init::Law::xavier_normal:
+      return detach(normal(shape, 0, init.value * std::sqrt(2 / (fan_in + fan_out)), dtype));
+    case Init::Law::orthogonal:
+      return orthogonal(shape, init.value, dtype);
   }
   fail("init: unknown law {}", static_cast<int>(init.law));
 }

@@ -60,8 +60,8 @@ void Pool::grow(std::size_t end) {
   const std::size_t target = round_up(end, commit_step);
   require(target <= reserved_, "memory: a tensor needs {} MiB in all, but this machine has {} MiB", target >> 20,
           reserved_ >> 20);
-  require(mprotect(base_ + committed_, target - committed_, PROT_READ | PROT_WRITE) == 0, "memory: cannot commit {} MiB: {}",
-          target >> 20, std::strerror(errno));
+  require(mprotect(base_ + committed_, target - committed_, PROT_READ | PROT_WRITE) == 0,
+          "memory: cannot commit {} MiB: {}", target >> 20, std::strerror(errno));
   madvise(base_ + committed_, target - committed_, MADV_HUGEPAGE);  // fewer page faults; harmless where refused
   ASAN_POISON_MEMORY_REGION(base_ + committed_, target - committed_);
   committed_ = target;
@@ -100,6 +100,8 @@ void Pool::free(void* block, std::size_t bytes) noexcept {
   live_ -= size;
   insert_free(static_cast<std::size_t>(static_cast<std::byte*>(block) - base_), size);
 }
+
+void Pool::open_for_replay() { ASAN_UNPOISON_MEMORY_REGION(base_, end_); }
 
 void Pool::insert_free(std::size_t begin, std::size_t bytes) {
   auto next = free_by_offset_.lower_bound(begin);

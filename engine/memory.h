@@ -23,6 +23,10 @@ class Pool {
   void* allocate(std::size_t bytes);
   void free(void* block, std::size_t bytes) noexcept;
 
+  // From now on blocks that were freed may be used again by a replay: under AddressSanitizer they are no longer
+  // guarded.
+  void open_for_replay();
+
   std::size_t live_bytes() const { return live_; }
   std::size_t peak_bytes() const { return peak_; }            // highest address in use so far, from the range's start
   std::uint64_t allocations() const { return allocations_; }  // calls of allocate() so far
@@ -58,7 +62,8 @@ struct Storage {
 std::shared_ptr<Pool> current_pool();
 std::uint64_t allocation_count();  // of all pools, since the start
 
-// Makes `pool` the current one for a scope; an empty pointer stands for the process-wide pool (for what outlives a Step).
+// Makes `pool` the current one for a scope; an empty pointer stands for the process-wide pool (for what outlives a
+// Step).
 class PoolScope {
  public:
   explicit PoolScope(std::shared_ptr<Pool> pool);

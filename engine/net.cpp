@@ -88,8 +88,8 @@ Net& Net::linear(std::int64_t in, std::int64_t out, Act act, bool bias) {
   return add(std::move(layer));
 }
 
-Net& Net::conv(std::int64_t in, std::int64_t out, std::int64_t kernel, std::int64_t stride, std::int64_t padding, Act act,
-               bool bias) {
+Net& Net::conv(std::int64_t in, std::int64_t out, std::int64_t kernel, std::int64_t stride, std::int64_t padding,
+               Act act, bool bias) {
   auto layer = std::make_shared<Conv>();
   const auto fan_in = static_cast<double>(in * kernel * kernel), fan_out = static_cast<double>(out * kernel * kernel);
   layer->weight = initial({out, kernel, kernel, in}, init_, fan_in, fan_out, dtype_);
@@ -99,8 +99,8 @@ Net& Net::conv(std::int64_t in, std::int64_t out, std::int64_t kernel, std::int6
   return add(std::move(layer));
 }
 
-Net& Net::conv_transpose(std::int64_t in, std::int64_t out, std::int64_t kernel, std::int64_t stride, std::int64_t padding,
-                         Act act, bool bias, std::int64_t output_padding) {
+Net& Net::conv_transpose(std::int64_t in, std::int64_t out, std::int64_t kernel, std::int64_t stride,
+                         std::int64_t padding, Act act, bool bias, std::int64_t output_padding) {
   auto layer = std::make_shared<ConvTranspose>();
   // Each output meets kernel^2 / stride^2 positions of the input.
   const double taps = static_cast<double>(kernel * kernel) / static_cast<double>(stride * stride);
@@ -117,7 +117,8 @@ Net& Net::batch_norm(std::int64_t channels, Act act) {
   auto layer = std::make_shared<BatchNorm>();
   NoGrad off;
   // Under N(0, s) weights the scales are N(1, s), as DCGAN's authors do.
-  layer->gamma = init_.law == Init::Law::normal ? detach(normal({channels}, 1, init_.value, dtype_)) : ones({channels}, dtype_);
+  layer->gamma =
+      init_.law == Init::Law::normal ? detach(normal({channels}, 1, init_.value, dtype_)) : ones({channels}, dtype_);
   layer->beta = zeros({channels}, dtype_);
   layer->running.mean = zeros({channels}, dtype_);
   layer->running.var = ones({channels}, dtype_);
@@ -173,8 +174,8 @@ void copy_state(const State& to, const State& from) {
   for (const NamedTensor& t : to) {
     auto it = source.find(t.name);
     require(it != source.end(), "state: {} is missing", t.name);
-    require(it->second.shape() == t.value.shape() && it->second.dtype() == t.value.dtype(), "state: {} is {}, expected {}",
-            t.name, it->second, t.value);
+    require(it->second.shape() == t.value.shape() && it->second.dtype() == t.value.dtype(),
+            "state: {} is {}, expected {}", t.name, it->second, t.value);
   }
   for (const NamedTensor& t : to) assign(t.value, source.at(t.name));
 }

@@ -16,11 +16,12 @@ struct Init {
   Law law = Law::kaiming_uniform;
   double value = 0;  // normal: the standard deviation; kaiming: the slope of the following leaky ReLU; others: the gain
 };
-inline constexpr Init init_dcgan{Init::Law::normal, 0.02};                 // Radford et al. 2016, section 4
-inline constexpr Init init_kaiming{Init::Law::kaiming_normal, 0.2};        // He et al. 2015, before a leaky ReLU 0.2
-inline constexpr Init init_xavier{Init::Law::xavier_uniform, 1};           // Glorot and Bengio 2010
-inline constexpr Init init_orthogonal{Init::Law::orthogonal, 1};           // Saxe et al. 2014
-inline constexpr Init init_default{Init::Law::kaiming_uniform, 2.2360679774997896};  // U(+-1/sqrt(fan_in)), the usual default
+inline constexpr Init init_dcgan{Init::Law::normal, 0.02};           // Radford et al. 2016, section 4
+inline constexpr Init init_kaiming{Init::Law::kaiming_normal, 0.2};  // He et al. 2015, before a leaky ReLU 0.2
+inline constexpr Init init_xavier{Init::Law::xavier_uniform, 1};     // Glorot and Bengio 2010
+inline constexpr Init init_orthogonal{Init::Law::orthogonal, 1};     // Saxe et al. 2014
+inline constexpr Init init_default{Init::Law::kaiming_uniform,
+                                   2.2360679774997896};  // U(+-1/sqrt(fan_in)), the usual default
 
 // w (rows, ...): fan_in = w.size() / rows. For transposed convolutions fan_in and fan_out are given.
 Tensor initial(const Shape& shape, const Init& init, double fan_in, double fan_out, DType dtype);
@@ -34,8 +35,9 @@ class Layer {
   virtual void collect(const std::string& prefix, State& state) const { (void)prefix, (void)state; }
 };
 
-// A chain of layers, built front to back; every method returns the net. Names of tensors are "<layer>.weight" and so on,
-// <layer> counting the layers with parameters. bias, batch norm and activation that follow a product are fused with it.
+// A chain of layers, built front to back; every method returns the net. Names of tensors are "<layer>.weight" and so
+// on, <layer> counting the layers with parameters. bias, batch norm and activation that follow a product are fused with
+// it.
 class Net {
  public:
   explicit Net(const Init& init = init_default, DType dtype = DType::f32) : init_(init), dtype_(dtype) {}

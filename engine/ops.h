@@ -47,12 +47,12 @@ Tensor sin(const Tensor& x);
 Tensor cos(const Tensor& x);
 Tensor erf(const Tensor& x);
 Tensor reciprocal(const Tensor& x);
-Tensor inverse_or_zero(const Tensor& x);                    // 1/x, and 0 (with gradient 0) at 0
-Tensor clamp(const Tensor& x, double low, double high);     // gradient 1 inside [low, high], else 0
-Tensor relu(const Tensor& x);                               // gradient 0 at 0
-Tensor leaky_relu(const Tensor& x, double slope = 0.2);     // x > 0 ? x : slope * x; slope in [0, 1]
-Tensor prelu(const Tensor& x, const Tensor& slope);         // the slope per channel, (C) or (1) (He et al. 2015)
-Tensor elu(const Tensor& x);                                // x > 0 ? x : exp(x) - 1
+Tensor inverse_or_zero(const Tensor& x);                 // 1/x, and 0 (with gradient 0) at 0
+Tensor clamp(const Tensor& x, double low, double high);  // gradient 1 inside [low, high], else 0
+Tensor relu(const Tensor& x);                            // gradient 0 at 0
+Tensor leaky_relu(const Tensor& x, double slope = 0.2);  // x > 0 ? x : slope * x; slope in [0, 1]
+Tensor prelu(const Tensor& x, const Tensor& slope);      // the slope per channel, (C) or (1) (He et al. 2015)
+Tensor elu(const Tensor& x);                             // x > 0 ? x : exp(x) - 1
 Tensor tanh(const Tensor& x);
 Tensor sigmoid(const Tensor& x);
 Tensor softplus(const Tensor& x);  // log(1 + exp(x)), without overflow
@@ -73,26 +73,27 @@ Tensor sum(const Tensor& x);  // to a scalar
 Tensor sum(const Tensor& x, const Axes& axes, KeepDim keep = drop_axes);
 Tensor mean(const Tensor& x);
 Tensor mean(const Tensor& x, const Axes& axes, KeepDim keep = drop_axes);
-Tensor variance(const Tensor& x, const Axes& axes, KeepDim keep = drop_axes, int correction = 0);  // divides by n - correction
+Tensor variance(const Tensor& x, const Axes& axes, KeepDim keep = drop_axes,
+                int correction = 0);  // divides by n - correction
 // Several equal extremes share the gradient.
 Tensor max(const Tensor& x, const Axes& axes, KeepDim keep = drop_axes);
 Tensor min(const Tensor& x, const Axes& axes, KeepDim keep = drop_axes);
-Tensor argmax(const Tensor& x, int axis);  // i32, no gradient
-Tensor sum_to(const Tensor& x, const Shape& shape);        // undoes a broadcast: sums the stretched axes
+Tensor argmax(const Tensor& x, int axis);            // i32, no gradient
+Tensor sum_to(const Tensor& x, const Shape& shape);  // undoes a broadcast: sums the stretched axes
 Tensor broadcast_to(const Tensor& x, const Shape& shape);
-Tensor norm_per_sample(const Tensor& x);                   // (N,...) -> (N): Euclidean norm; gradient 0 at 0
-Tensor softmax(const Tensor& x);                           // along the last axis
+Tensor norm_per_sample(const Tensor& x);  // (N,...) -> (N): Euclidean norm; gradient 0 at 0
+Tensor softmax(const Tensor& x);          // along the last axis
 Tensor log_softmax(const Tensor& x);
-Tensor logsumexp(const Tensor& x);                         // drops the last axis
+Tensor logsumexp(const Tensor& x);  // drops the last axis
 
 // ---- shape ----
-Tensor reshape(const Tensor& x, const Shape& shape);  // the same memory
+Tensor reshape(const Tensor& x, const Shape& shape);             // the same memory
 Tensor permute(const Tensor& x, const std::vector<int>& order);  // y's axis k is x's axis order[k]
-Tensor transpose(const Tensor& x);                    // of the last two axes
+Tensor transpose(const Tensor& x);                               // of the last two axes
 Tensor slice(const Tensor& x, int axis, std::int64_t begin, std::int64_t end);
 Tensor concat(const std::vector<Tensor>& xs, int axis);
 Tensor pad(const Tensor& x, int axis, std::int64_t before, std::int64_t after);  // with zeros
-Tensor convert(const Tensor& x, DType dtype);         // between f32 and f64 with gradient; others without
+Tensor convert(const Tensor& x, DType dtype);  // between f32 and f64 with gradient; others without
 
 // ---- by index; indices are i32 tensors ----
 Tensor gather(const Tensor& x, const Tensor& index);  // rows x[index[m], ...]; an embedding is gather(table, tokens)
@@ -102,7 +103,7 @@ Tensor one_hot(const Tensor& index, std::int64_t classes, DType dtype = DType::f
 // ---- products ----
 // (..., m, k) x (..., k, n) -> (..., m, n), equal leading axes; each operand may be given transposed.
 Tensor matmul(const Tensor& a, const Tensor& b, bool transpose_a = false, bool transpose_b = false);
-Tensor linear(const Tensor& x, const Tensor& w);                 // (N,in) x (out,in) -> (N,out)
+Tensor linear(const Tensor& x, const Tensor& w);  // (N,in) x (out,in) -> (N,out)
 Tensor linear(const Tensor& x, const Tensor& w, const Tensor& bias);
 
 // ---- the convolution triangle (kernels/conv.h) ----
@@ -139,11 +140,13 @@ Tensor group_norm(const Tensor& x, std::int64_t groups, const Tensor& gamma, con
 Tensor layer_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, double eps = 1e-5);
 
 // ---- images ----
-Tensor avg_pool(const Tensor& x, std::int64_t size);  // windows size x size side by side; a rest at the border is left out
+Tensor avg_pool(const Tensor& x,
+                std::int64_t size);  // windows size x size side by side; a rest at the border is left out
 Tensor max_pool(const Tensor& x, std::int64_t size);
 Tensor upsample_nearest(const Tensor& x, std::int64_t factor);
 Tensor bilinear(const Tensor& x, std::int64_t height, std::int64_t width);  // half-pixel centres
 Tensor reflection_pad(const Tensor& x, std::int64_t p);
-Tensor pixel_shuffle(const Tensor& x, std::int64_t r);  // (N,H,W,C*r*r) -> (N,H*r,W*r,C); channel c*r*r + i*r + j (Shi et al. 2016)
+Tensor pixel_shuffle(const Tensor& x,
+                     std::int64_t r);  // (N,H,W,C*r*r) -> (N,H*r,W*r,C); channel c*r*r + i*r + j (Shi et al. 2016)
 
 }  // namespace duel

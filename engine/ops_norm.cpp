@@ -46,9 +46,10 @@ Grads fused_gradient(const NormCall& n, const std::vector<Tensor>& in, const Sav
     if (c.needs(i)) out[i] = empty(in[i].shape(), t);
   auto view = [](const Tensor& x) { return x ? x.view() : kernels::View{}; };
   Tensor sums = empty({n.shape.b, 2, channels}, t);
-  launch("norm_grad", 10 * static_cast<double>(in[0].size()), kernels::norm_grad, in[0].device(), n.shape, n.slope, in[0].view(),
-         saved.mean.view(), saved.rstd.view(), affine ? in[1].view() : kernels::View{},
-         n.slope == 1 ? kernels::View{} : c.y.view(), c.dy.view(), sums.view(), view(out[0]), view(out[1]), view(out[2]));
+  launch("norm_grad", 10 * static_cast<double>(in[0].size()), kernels::norm_grad, in[0].device(), n.shape, n.slope,
+         in[0].view(), saved.mean.view(), saved.rstd.view(), affine ? in[1].view() : kernels::View{},
+         n.slope == 1 ? kernels::View{} : c.y.view(), c.dy.view(), sums.view(), view(out[0]), view(out[1]),
+         view(out[2]));
   std::vector<Tensor> inputs = in;
   inputs.push_back(c.dy);
   const Op* ops[] = {&norm_dx_op, &norm_dgamma_op, &norm_dbeta_op};
@@ -56,9 +57,9 @@ Grads fused_gradient(const NormCall& n, const std::vector<Tensor>& in, const Sav
   for (std::size_t i = 0; i < in.size(); ++i) {
     if (!out[i]) continue;
     result[i] = record(*ops[i], out[i], inputs, composed(inputs, [n, i](const std::vector<Tensor>& z) {
-                         const std::vector<Tensor> operands(z.begin(), z.end() - 1);
-                         return grad(definition(n, operands), {operands[i]}, keep_graph, z.back())[0];
-                       }));
+      const std::vector<Tensor> operands(z.begin(), z.end() - 1);
+      return grad(definition(n, operands), {operands[i]}, keep_graph, z.back())[0];
+    }));
   }
   return result;
 }
@@ -79,15 +80,17 @@ Tensor normalise(const char* name, const NormCall& n, const Tensor& x, const Ten
   launch(name, 4 * static_cast<double>(x.size()), kernels::norm_statistics, x.device(), n.shape, n.eps, x.view(),
          saved.mean.view(), saved.rstd.view());
   if (running)
-    launch(name, 0, kernels::norm_running, x.device(), n.shape, n.eps, running->momentum, saved.mean.view(), saved.rstd.view(),
-           running->mean.view(), running->var.view(), current_context().finite.view());
+    launch(name, 0, kernels::norm_running, x.device(), n.shape, n.eps, running->momentum, saved.mean.view(),
+           saved.rstd.view(), running->mean.view(), running->var.view(), current_context().finite.view());
   Tensor y = empty_like(x);
-  launch(name, 3 * static_cast<double>(x.size()), kernels::norm_apply, x.device(), n.shape, n.slope, x.view(), saved.mean.view(),
-         saved.rstd.view(), gamma ? gamma.view() : kernels::View{}, beta ? beta.view() : kernels::View{}, y.view());
+  launch(name, 3 * static_cast<double>(x.size()), kernels::norm_apply, x.device(), n.shape, n.slope, x.view(),
+         saved.mean.view(), saved.rstd.view(), gamma ? gamma.view() : kernels::View{},
+         beta ? beta.view() : kernels::View{}, y.view());
   std::vector<Tensor> in{x};
   if (gamma) in = {x, gamma, beta};
-  return record(norm_op, y, in, [n, in, saved](const Call& c) { return fused_gradient(n, in, saved, c); },
-                n.slope == 1 ? Saves::nothing : Saves::output);
+  return record(
+      norm_op, y, in, [n, in, saved](const Call& c) { return fused_gradient(n, in, saved, c); },
+      n.slope == 1 ? Saves::nothing : Saves::output);
 }
 
 std::int64_t positions(const Tensor& x) {  // H*W of one sample
@@ -111,9 +114,11 @@ Tensor batch_norm_inference(const Tensor& x, const Tensor& gamma, const Tensor& 
   return slope == 1 ? v : leaky_relu(v, slope);
 }
 Tensor instance_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, double eps, double slope) {
-  return normalise("instance_norm", {{x.dim(0), positions(x), x.shape().last(), 1}, eps, slope}, x, gamma, beta, nullptr);
+  return normalise("instance_norm", {{x.dim(0), positions(x), x.shape().last(), 1}, eps, slope}, x, gamma, beta,
+                   nullptr);
 }
-Tensor group_norm(const Tensor& x, std::int64_t groups, const Tensor& gamma, const Tensor& beta, double eps, double slope) {
+Tensor group_norm(const Tensor& x, std::int64_t groups, const Tensor& gamma, const Tensor& beta, double eps,
+                  double slope) {
   const std::int64_t c = x.shape().last();
   require(groups >= 1 && c % groups == 0, "[group_norm] {} groups do not divide the channels of x {}", groups, x);
   return normalise("group_norm", {{x.dim(0), positions(x), groups, c / groups}, eps, slope}, x, gamma, beta, nullptr);

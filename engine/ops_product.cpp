@@ -16,8 +16,7 @@ const Op conv2d_transpose_op{"conv2d_transpose", "x = dT/dx"};
 const Op conv2d_weight_op{"conv2d_weight", "w = dT/dw"};
 
 MatmulShape matmul_shape(const Tensor& a, const Tensor& b, bool ta, bool tb) {
-  require(a.rank() >= 2 && a.rank() == b.rank() && a.dtype() == b.dtype(), "[matmul] cannot multiply {} and {}", a,
-          b);
+  require(a.rank() >= 2 && a.rank() == b.rank() && a.dtype() == b.dtype(), "[matmul] cannot multiply {} and {}", a, b);
   MatmulShape s;
   s.transpose_a = ta;
   s.transpose_b = tb;
@@ -29,8 +28,8 @@ MatmulShape matmul_shape(const Tensor& a, const Tensor& b, bool ta, bool tb) {
   s.k = a.dim(ta ? -2 : -1);
   s.n = b.dim(tb ? -2 : -1);
   const std::int64_t kb = b.dim(tb ? -1 : -2);
-  require(s.k == kb, "[matmul] a {}{} has {} columns but b {}{} has {} rows", a, ta ? " transposed" : "", s.k,
-          b, tb ? " transposed" : "", kb);
+  require(s.k == kb, "[matmul] a {}{} has {} columns but b {}{} has {} rows", a, ta ? " transposed" : "", s.k, b,
+          tb ? " transposed" : "", kb);
   return s;
 }
 
@@ -62,9 +61,12 @@ namespace {
 
 Shape corner_shape(ConvSlot slot, const ConvGeometry& g) {
   switch (slot) {
-    case ConvSlot::x: return {g.n, g.xh, g.xw, g.c};
-    case ConvSlot::w: return {g.o, g.kh, g.kw, g.group_c()};
-    case ConvSlot::y: return {g.n, g.yh, g.yw, g.o};
+    case ConvSlot::x:
+      return {g.n, g.xh, g.xw, g.c};
+    case ConvSlot::w:
+      return {g.o, g.kh, g.kw, g.group_c()};
+    case ConvSlot::y:
+      return {g.n, g.yh, g.yw, g.o};
   }
   return {};
 }
@@ -74,8 +76,8 @@ const Op& corner_op(ConvSlot slot) {
 
 void check_corner(const Op& op, ConvSlot slot, const Tensor& t, const ConvGeometry& g) {
   static const char* names[] = {"x", "w", "y"};
-  require(t.shape() == corner_shape(slot, g), "[{}] {} is {} but the geometry says {}", op.name, names[static_cast<int>(slot)],
-          t, corner_shape(slot, g));
+  require(t.shape() == corner_shape(slot, g), "[{}] {} is {} but the geometry says {}", op.name,
+          names[static_cast<int>(slot)], t, corner_shape(slot, g));
 }
 
 // One corner of the triangle from the two others; its rule is the same function for the other corners.
@@ -103,13 +105,14 @@ Tensor triangle(ConvSlot out, const Tensor& first, const Tensor& second, const C
 }
 
 void check_options(const Op& op, const Tensor& x, const Tensor& w, const ConvOptions& o) {
-  require(x.rank() == 4 && w.rank() == 4, "[{}] expects images (N,H,W,C) and weights (O,kh,kw,C/groups), found {} and {}",
-          op.name, x, w);
-  require(o.stride_h >= 1 && o.stride_w >= 1 && o.groups >= 1, "[{}] strides ({},{}) and groups {} must be 1 or more", op.name,
-          o.stride_h, o.stride_w, o.groups);
-  require(o.pad_top >= 0 && o.pad_bottom >= 0 && o.pad_left >= 0 && o.pad_right >= 0, "[{}] padding is negative", op.name);
-  require(w.dim(0) % o.groups == 0, "[{}] {} groups do not divide the {} output channels of w {}", op.name, o.groups, w.dim(0),
-          w);
+  require(x.rank() == 4 && w.rank() == 4,
+          "[{}] expects images (N,H,W,C) and weights (O,kh,kw,C/groups), found {} and {}", op.name, x, w);
+  require(o.stride_h >= 1 && o.stride_w >= 1 && o.groups >= 1, "[{}] strides ({},{}) and groups {} must be 1 or more",
+          op.name, o.stride_h, o.stride_w, o.groups);
+  require(o.pad_top >= 0 && o.pad_bottom >= 0 && o.pad_left >= 0 && o.pad_right >= 0, "[{}] padding is negative",
+          op.name);
+  require(w.dim(0) % o.groups == 0, "[{}] {} groups do not divide the {} output channels of w {}", op.name, o.groups,
+          w.dim(0), w);
 }
 
 ConvGeometry common_geometry(const Tensor& w, const ConvOptions& o) {
@@ -149,8 +152,8 @@ Tensor conv2d(const Tensor& x, const Tensor& w, const ConvOptions& o) {
 Tensor conv2d_transpose(const Tensor& y, const Tensor& w, const ConvOptions& o, std::int64_t output_padding) {
   check_options(conv2d_transpose_op, y, w, o);
   ConvGeometry g = common_geometry(w, o);
-  require(y.dim(3) == g.o, "[conv2d_transpose] the input has {} channels but w expects {}: input {}, w {}", y.dim(3), g.o,
-          y, w);
+  require(y.dim(3) == g.o, "[conv2d_transpose] the input has {} channels but w expects {}: input {}, w {}", y.dim(3),
+          g.o, y, w);
   require(output_padding >= 0 && output_padding < std::max(o.stride_h, o.stride_w),
           "[conv2d_transpose] output padding {} must be at least 0 and smaller than the stride", output_padding);
   g.n = y.dim(0);
@@ -158,13 +161,14 @@ Tensor conv2d_transpose(const Tensor& y, const Tensor& w, const ConvOptions& o, 
   g.yw = y.dim(2);
   g.xh = (g.yh - 1) * o.stride_h - o.pad_top - o.pad_bottom + g.kh + output_padding;
   g.xw = (g.yw - 1) * o.stride_w - o.pad_left - o.pad_right + g.kw + output_padding;
-  require(g.xh >= 1 && g.xw >= 1, "[conv2d_transpose] the result would be {} x {}: input {}, w {}", g.xh, g.xw, y,
-          w);
+  require(g.xh >= 1 && g.xw >= 1, "[conv2d_transpose] the result would be {} x {}: input {}, w {}", g.xh, g.xw, y, w);
   return conv2d_transpose(w, y, g);
 }
 
 Tensor conv2d(const Tensor& x, const Tensor& w, const ConvGeometry& g) { return triangle(ConvSlot::y, x, w, g); }
-Tensor conv2d_transpose(const Tensor& w, const Tensor& y, const ConvGeometry& g) { return triangle(ConvSlot::x, w, y, g); }
+Tensor conv2d_transpose(const Tensor& w, const Tensor& y, const ConvGeometry& g) {
+  return triangle(ConvSlot::x, w, y, g);
+}
 Tensor conv2d_weight(const Tensor& x, const Tensor& y, const ConvGeometry& g) { return triangle(ConvSlot::w, x, y, g); }
 
 }  // namespace duel

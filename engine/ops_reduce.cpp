@@ -14,7 +14,8 @@ namespace {
 
 using kernels::Reduce;
 
-const Op sum_op{"sum", "y = sum of x over axes"}, max_op{"max", "y = max of x over axes"}, min_op{"min", "y = min of x over axes"};
+const Op sum_op{"sum", "y = sum of x over axes"}, max_op{"max", "y = max of x over axes"},
+    min_op{"min", "y = min of x over axes"};
 const Op argmax_op{"argmax", "y = smallest index of the largest x along an axis"};
 const Op broadcast_op{"broadcast_to", "y = x, stretched"}, norm_op{"norm_per_sample", "y[n] = sqrt(sum of x[n]^2)"};
 const Op softmax_op{"softmax", "y = exp(x) / sum exp(x)"}, log_softmax_op{"log_softmax", "y = x - ln sum exp(x)"};
@@ -51,7 +52,8 @@ Tensor run_reduce(const Op& op, Reduce f, const Tensor& x, const std::vector<boo
     for (int k = 0; k < x.rank(); ++k) (k < first ? outer : k <= last ? n : inner) *= dims[static_cast<std::size_t>(k)];
     for (int k = first; k <= last; ++k) dims[static_cast<std::size_t>(k)] = 1;
     Tensor next = empty(Shape(dims), x.dtype());
-    launch(op.name, static_cast<double>(y.size()), kernels::reduce, x.device(), f, outer, n, inner, y.view(), next.view());
+    launch(op.name, static_cast<double>(y.size()), kernels::reduce, x.device(), f, outer, n, inner, y.view(),
+           next.view());
     y = next;
     if (f == Reduce::sum_squares) f = Reduce::sum;
     last = first;
@@ -80,9 +82,8 @@ Tensor sum(const Tensor& x, const Axes& axes, KeepDim keep) {
   const std::vector<bool> in = axis_set(sum_op, x, axes);
   Tensor y = run_reduce(sum_op, Reduce::sum, x, in);
   const Shape kept = reduced_shape(x.shape(), in, keep_axes);
-  return record(sum_op, view_as(y, reduced_shape(x.shape(), in, keep)), {x}, [kept, whole = x.shape()](const Call& c) {
-    return Grads{broadcast_to(reshape(c.dy, kept), whole)};
-  });
+  return record(sum_op, view_as(y, reduced_shape(x.shape(), in, keep)), {x},
+                [kept, whole = x.shape()](const Call& c) { return Grads{broadcast_to(reshape(c.dy, kept), whole)}; });
 }
 
 Tensor mean(const Tensor& x) { return sum(x) / static_cast<double>(x.size()); }
@@ -105,8 +106,8 @@ Tensor argmax(const Tensor& x, int axis) {
   std::int64_t outer = 1, inner = 1;
   for (int k = 0; k < x.rank(); ++k) (k < axis ? outer : inner) *= k == axis ? 1 : x.shape()[k];
   Tensor y = empty(reduced_shape(x.shape(), in, drop_axes), DType::i32);
-  launch(argmax_op.name, static_cast<double>(x.size()), kernels::argmax, x.device(), outer, x.shape()[axis], inner, x.view(),
-         y.view());
+  launch(argmax_op.name, static_cast<double>(x.size()), kernels::argmax, x.device(), outer, x.shape()[axis], inner,
+         x.view(), y.view());
   return record(argmax_op, y, {}, nullptr);
 }
 
@@ -131,8 +132,7 @@ Tensor broadcast_to(const Tensor& x, const Shape& shape) {
   std::int64_t step_x = 1, step_y = 1;
   for (int k = shape.rank() - 1; k >= 0; --k) {
     const std::int64_t mine = k < extra ? 1 : x.shape()[k - extra];
-    require(extra >= 0 && (mine == shape[k] || mine == 1), "[broadcast_to] x {} cannot be stretched to {}", x,
-            shape);
+    require(extra >= 0 && (mine == shape[k] || mine == 1), "[broadcast_to] x {} cannot be stretched to {}", x, shape);
     extent.dim[k] = shape[k];
     from.stride[k] = mine == 1 ? 0 : step_x;
     to.stride[k] = step_y;
@@ -155,9 +155,12 @@ Tensor norm_per_sample(const Tensor& x) {
   }
   std::vector<std::int64_t> column(static_cast<std::size_t>(x.rank()), 1);
   column[0] = x.dim(0);
-  return record(norm_op, y, {x}, [x, column = Shape(column)](const Call& c) {
-    return Grads{mul(x, reshape(mul(c.dy, inverse_or_zero(c.y)), column))};
-  }, Saves::output);
+  return record(
+      norm_op, y, {x},
+      [x, column = Shape(column)](const Call& c) {
+        return Grads{mul(x, reshape(mul(c.dy, inverse_or_zero(c.y)), column))};
+      },
+      Saves::output);
 }
 
 namespace {
@@ -170,21 +173,23 @@ Tensor run_softmax(const Op& op, kernels::Softmax f, const Tensor& x, const Shap
 }  // namespace
 
 Tensor softmax(const Tensor& x) {
-  return record(softmax_op, run_softmax(softmax_op, kernels::Softmax::softmax, x, x.shape()), {x}, [](const Call& c) {
-    return Grads{mul(c.y, c.dy - sum(mul(c.dy, c.y), {-1}, keep_axes))};
-  }, Saves::output);
+  return record(
+      softmax_op, run_softmax(softmax_op, kernels::Softmax::softmax, x, x.shape()), {x},
+      [](const Call& c) { return Grads{mul(c.y, c.dy - sum(mul(c.dy, c.y), {-1}, keep_axes))}; }, Saves::output);
 }
 Tensor log_softmax(const Tensor& x) {
-  return record(log_softmax_op, run_softmax(log_softmax_op, kernels::Softmax::log_softmax, x, x.shape()), {x},
-                [](const Call& c) { return Grads{c.dy - mul(exp(c.y), sum(c.dy, {-1}, keep_axes))}; }, Saves::output);
+  return record(
+      log_softmax_op, run_softmax(log_softmax_op, kernels::Softmax::log_softmax, x, x.shape()), {x},
+      [](const Call& c) { return Grads{c.dy - mul(exp(c.y), sum(c.dy, {-1}, keep_axes))}; }, Saves::output);
 }
 Tensor logsumexp(const Tensor& x) {
   const Shape shape = x.rank() ? reduced_shape(x.shape(), axis_set(logsumexp_op, x, {-1}), drop_axes) : Shape();
-  return record(logsumexp_op, run_softmax(logsumexp_op, kernels::Softmax::logsumexp, x, shape), {x}, [x](const Call& c) {
-    std::vector<std::int64_t> column(x.shape().begin(), x.shape().end());
-    column.back() = 1;
-    return Grads{mul(reshape(c.dy, Shape(column)), softmax(x))};
-  });
+  return record(logsumexp_op, run_softmax(logsumexp_op, kernels::Softmax::logsumexp, x, shape), {x},
+                [x](const Call& c) {
+                  std::vector<std::int64_t> column(x.shape().begin(), x.shape().end());
+                  column.back() = 1;
+                  return Grads{mul(reshape(c.dy, Shape(column)), softmax(x))};
+                });
 }
 
 }  // namespace duel

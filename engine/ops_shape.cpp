@@ -41,7 +41,8 @@ kernels::Extent extent_of(const Shape& s) {
 }
 
 // Copies the block `extent` between x, entered at index x0 of `axis`, and y, entered at y0.
-void copy_block(const Op& op, const Shape& extent, const Tensor& x, std::int64_t x0, const Tensor& y, std::int64_t y0, int axis) {
+void copy_block(const Op& op, const Shape& extent, const Tensor& x, std::int64_t x0, const Tensor& y, std::int64_t y0,
+                int axis) {
   kernels::Walk from = dense_walk(x.shape()), to = dense_walk(y.shape());
   from.offset = x0 * from.stride[axis];
   to.offset = y0 * to.stride[axis];
@@ -95,7 +96,8 @@ Tensor slice(const Tensor& x, int axis, std::int64_t begin, std::int64_t end) {
   if (begin == 0 && end == n) return x;
   Tensor y = empty(with_dim(x.shape(), a, end - begin), x.dtype());
   copy_block(slice_op, y.shape(), x, begin, y, 0, a);
-  return record(slice_op, y, {x}, [a, begin, rest = n - end](const Call& c) { return Grads{pad(c.dy, a, begin, rest)}; });
+  return record(slice_op, y, {x},
+                [a, begin, rest = n - end](const Call& c) { return Grads{pad(c.dy, a, begin, rest)}; });
 }
 Tensor pad(const Tensor& x, int axis, std::int64_t before, std::int64_t after) {
   const int a = axis_of(pad_op, x, axis);
@@ -111,7 +113,8 @@ Tensor concat(const std::vector<Tensor>& xs, int axis) {
   const int a = axis_of(concat_op, xs[0], axis);
   std::vector<std::int64_t> at{0};
   for (const Tensor& x : xs) {
-    require(x.rank() == xs[0].rank() && x.dtype() == xs[0].dtype() && with_dim(x.shape(), a, 0) == with_dim(xs[0].shape(), a, 0),
+    require(x.rank() == xs[0].rank() && x.dtype() == xs[0].dtype() &&
+                with_dim(x.shape(), a, 0) == with_dim(xs[0].shape(), a, 0),
             "[concat] {} does not fit {} along axis {}", x, xs[0], a);
     at.push_back(at.back() + x.shape()[a]);
   }
@@ -188,8 +191,8 @@ Tensor upsample_nearest(const Tensor& x, std::int64_t f) {
   return reshape(broadcast_to(reshape(x, {n, h, 1, w, 1, c}), {n, h, f, w, f, c}), {n, h * f, w * f, c});
 }
 Tensor pixel_shuffle(const Tensor& x, std::int64_t r) {
-  require(x.rank() == 4 && r >= 1 && x.dim(3) % (r * r) == 0, "[pixel_shuffle] {} x {} blocks from the channels of x {}", r, r,
-          x);
+  require(x.rank() == 4 && r >= 1 && x.dim(3) % (r * r) == 0,
+          "[pixel_shuffle] {} x {} blocks from the channels of x {}", r, r, x);
   const std::int64_t n = x.dim(0), h = x.dim(1), w = x.dim(2), c = x.dim(3) / (r * r);
   return reshape(permute(reshape(x, {n, h, w, c, r, r}), {0, 1, 4, 2, 5, 3}), {n, h * r, w * r, c});
 }
@@ -199,7 +202,8 @@ Tensor max_pool(const Tensor& x, std::int64_t size) {
   check_image(max_pool_op, x);
   require(size >= 1 && size <= x.dim(1) && size <= x.dim(2), "[max_pool] windows of {} on x {}", size, x);
   Tensor index = empty({x.dim(0), x.dim(1) / size, x.dim(2) / size, x.dim(3)}, DType::i32);
-  launch(max_pool_op.name, static_cast<double>(x.size()), kernels::max_pool_index, x.device(), size, x.view(), index.view());
+  launch(max_pool_op.name, static_cast<double>(x.size()), kernels::max_pool_index, x.device(), size, x.view(),
+         index.view());
   record(max_pool_op, index, {}, nullptr);
   return gather(reshape(x, {x.size()}), index);
 }
@@ -227,14 +231,15 @@ Tensor reflection_pad(const Tensor& x, std::int64_t p) {
 namespace {
 Tensor bilinear_grad(const Tensor& dy, const Shape& shape) {
   Tensor x = empty(shape, dy.dtype());
-  launch(bilinear_grad_op.name, 8 * static_cast<double>(dy.size()), kernels::bilinear, dy.device(), true, x.view(), dy.view());
+  launch(bilinear_grad_op.name, 8 * static_cast<double>(dy.size()), kernels::bilinear, dy.device(), true, x.view(),
+         dy.view());
   return record(bilinear_grad_op, x, {dy},
                 [h = dy.dim(1), w = dy.dim(2)](const Call& c) { return Grads{bilinear(c.dy, h, w)}; });
 }
 Tensor reflection_pad_grad(const Tensor& dy, std::int64_t p) {
   Tensor x = empty({dy.dim(0), dy.dim(1) - 2 * p, dy.dim(2) - 2 * p, dy.dim(3)}, dy.dtype());
-  launch(reflection_pad_grad_op.name, static_cast<double>(dy.size()), kernels::reflection_pad, dy.device(), p, true, x.view(),
-         dy.view());
+  launch(reflection_pad_grad_op.name, static_cast<double>(dy.size()), kernels::reflection_pad, dy.device(), p, true,
+         x.view(), dy.view());
   return record(reflection_pad_grad_op, x, {dy}, [p](const Call& c) { return Grads{reflection_pad(c.dy, p)}; });
 }
 }  // namespace

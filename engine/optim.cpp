@@ -10,7 +10,8 @@ namespace {
 
 using kernels::TensorPack;
 
-// Calls f(pack) with the rows of operands, `capacity` tensors at a time. Columns where some operand is empty are skipped.
+// Calls f(pack) with the rows of operands, `capacity` tensors at a time. Columns where some operand is empty are
+// skipped.
 template <class F>
 void for_packs(const std::vector<const std::vector<Tensor>*>& rows, F f) {
   TensorPack pack;
@@ -52,16 +53,17 @@ void Optimizer::step(const std::vector<Tensor>& gradients) {
   require(gradients.size() == parameters_.size(), "optimizer: {} gradients for {} parameters", gradients.size(),
           parameters_.size());
   for (std::size_t i = 0; i < gradients.size(); ++i)
-    require(!gradients[i] || (gradients[i].shape() == parameters_[i].shape() && gradients[i].dtype() == parameters_[i].dtype()),
-            "optimizer: the gradient of {} is {}, the parameter {}", names_[i], gradients[i],
-            parameters_[i]);
+    require(!gradients[i] ||
+                (gradients[i].shape() == parameters_[i].shape() && gradients[i].dtype() == parameters_[i].dtype()),
+            "optimizer: the gradient of {} is {}, the parameter {}", names_[i], gradients[i], parameters_[i]);
   const Tensor& finite = current_context().finite;
   const Device device = t_.device();
   launch("optimizer", 0, kernels::fill, device, square_norm_.view(), 0.0);
   for_packs({&gradients}, [&](const TensorPack& pack) {
     launch("optimizer", 0, kernels::add_square_norm, device, pack, square_norm_.view());
   });
-  launch("optimizer", 0, kernels::judge_gradient, device, common_.max_norm, square_norm_.view(), scale_.view(), finite.view());
+  launch("optimizer", 0, kernels::judge_gradient, device, common_.max_norm, square_norm_.view(), scale_.view(),
+         finite.view());
   launch("optimizer", 0, kernels::count_up, device, t_.view(), finite.view());
   const kernels::UpdateState state{lr_.view(), t_.view(), scale_.view(), finite.view()};
   std::vector<const std::vector<Tensor>*> rows{&parameters_, &gradients};
@@ -81,8 +83,8 @@ void Optimizer::collect(const std::string& prefix, State& state) const {
 }
 
 Adam::Adam(const State& parameters, const AdamOptions& o)
-    : Optimizer(parameters, o.lr, o.common, {"m", "v"}),
-      k_{o.beta1, o.beta2, o.eps, o.common.l1, o.common.l2, o.weight_decay} {}
+    : Optimizer(parameters, o.lr, o.common, {"m", "v"}), k_{o.beta1,     o.beta2,     o.eps,
+                                                            o.common.l1, o.common.l2, o.weight_decay} {}
 void Adam::update(const kernels::UpdateState& state, const TensorPack& pack) {
   launch("adam", 0, kernels::adam, Device::cpu, k_, state, pack);
 }
@@ -102,7 +104,8 @@ void Sgd::update(const kernels::UpdateState& state, const TensorPack& pack) {
 void ema_update(const std::vector<Tensor>& average, const std::vector<Tensor>& source, double decay) {
   require(average.size() == source.size(), "ema: {} averages for {} sources", average.size(), source.size());
   for_packs({&average, &source}, [&](const TensorPack& pack) {
-    launch("ema", 0, kernels::ema, Device::cpu, decay, current_context().step.view(), current_context().finite.view(), pack);
+    launch("ema", 0, kernels::ema, Device::cpu, decay, current_context().step.view(), current_context().finite.view(),
+           pack);
   });
 }
 void clip_values(const std::vector<Tensor>& parameters, double low, double high) {

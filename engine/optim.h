@@ -81,8 +81,8 @@ class Sgd : public Optimizer {
   kernels::SgdConstants k_;
 };
 
-// average = d * average + (1 - d) * source in place, for lists of equal length and shapes; d = decay after a warm-up over
-// the first iterations (kernels/optimizer.h).
+// average = d * average + (1 - d) * source in place, for lists of equal length and shapes; d = decay after a warm-up
+// over the first iterations (kernels/optimizer.h).
 void ema_update(const std::vector<Tensor>& average, const std::vector<Tensor>& source, double decay);
 // Every parameter clipped to [low, high] in place (Arjovsky et al. 2017, algorithm 1).
 void clip_values(const std::vector<Tensor>& parameters, double low, double high);

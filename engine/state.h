@@ -7,7 +7,10 @@
 
 namespace duel {
 
-enum class Kind : std::uint8_t { parameter, buffer };  // a buffer is saved but not trained (running statistics, counters)
+enum class Kind : std::uint8_t {
+  parameter,
+  buffer
+};  // a buffer is saved but not trained (running statistics, counters)
 
 struct NamedTensor {
   std::string name;

@@ -88,6 +88,7 @@ void Step::record(Plan& plan) {
   try {
     plan.keep(run_body(plan));
     plan.recorded = true;
+    plan.pool->open_for_replay();
   } catch (...) {
     plan.recording.launches.clear();
     throw;
@@ -101,7 +102,8 @@ std::span<const double> Step::operator()(std::span<const HostBatch> batches, int
   for (std::size_t i = 0; i < batches.size(); ++i) {
     const Staging& in = plan.inputs[i];
     assign(in.pixels, batches[i].pixels, static_cast<std::size_t>(in.pixels.size()));
-    if (in.labels) assign(in.labels, batches[i].labels, static_cast<std::size_t>(in.labels.size()) * sizeof(std::int32_t));
+    if (in.labels)
+      assign(in.labels, batches[i].labels, static_cast<std::size_t>(in.labels.size()) * sizeof(std::int32_t));
   }
   assign(context_.step, &iteration_, sizeof iteration_);
   if (eager_)

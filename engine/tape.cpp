@@ -38,8 +38,10 @@ std::vector<Entry*> collect(const Tensor& y, const std::vector<Tensor>& xs, Entr
     todo.pop_back();
     auto [it, is_new] = entries.try_emplace(node.get());
     if (!is_new) continue;
-    require(!node->released, "grad: the graph through op {} was given back by an earlier grad(); pass keep_graph to that one, "
-            "or detach() what needs no gradient", node->op ? node->op->name : "?");
+    require(!node->released,
+            "grad: the graph through op {} was given back by an earlier grad(); pass keep_graph to that one, "
+            "or detach() what needs no gradient",
+            node->op ? node->op->name : "?");
     for (const auto& input : node->inputs)
       if (input->id >= oldest) todo.push_back(input);
     it->second.node = std::move(node);

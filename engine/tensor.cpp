@@ -31,11 +31,16 @@ std::string to_string(const Shape& shape) {
 
 std::string to_string(DType type) {
   switch (type) {
-    case DType::f32: return "f32";
-    case DType::f64: return "f64";
-    case DType::i32: return "i32";
-    case DType::i64: return "i64";
-    case DType::u8: return "u8";
+    case DType::f32:
+      return "f32";
+    case DType::f64:
+      return "f64";
+    case DType::i32:
+      return "i32";
+    case DType::i64:
+      return "i64";
+    case DType::u8:
+      return "u8";
   }
   return "?";
 }
@@ -46,7 +51,8 @@ const Node& node_of(const Tensor& x) {
   return *x.node();
 }
 void forbid_in_step(const char* what) {
-  require(current_recording() == nullptr, "{}: host values may not be read or written inside a Step, which is replayed", what);
+  require(current_recording() == nullptr, "{}: host values may not be read or written inside a Step, which is replayed",
+          what);
 }
 }  // namespace
 
@@ -78,11 +84,16 @@ void convert(const void* from, To* to, std::int64_t n) {
 template <class F>
 void with_type(DType t, F f) {
   switch (t) {
-    case DType::f32: return f(float{});
-    case DType::f64: return f(double{});
-    case DType::i32: return f(std::int32_t{});
-    case DType::i64: return f(std::int64_t{});
-    case DType::u8: return f(std::uint8_t{});
+    case DType::f32:
+      return f(float{});
+    case DType::f64:
+      return f(double{});
+    case DType::i32:
+      return f(std::int32_t{});
+    case DType::i64:
+      return f(std::int64_t{});
+    case DType::u8:
+      return f(std::uint8_t{});
   }
 }
 }  // namespace
@@ -122,13 +133,12 @@ Tensor ones(const Shape& shape, DType dtype) { return full(shape, 1, dtype); }
 
 template <class T>
 Tensor from_vector(const Shape& shape, const std::vector<T>& values, DType dtype) {
-  require(static_cast<std::int64_t>(values.size()) == shape.size(), "from_vector: {} values for shape {}", values.size(),
-          shape);
+  require(static_cast<std::int64_t>(values.size()) == shape.size(), "from_vector: {} values for shape {}",
+          values.size(), shape);
   forbid_in_step("from_vector");
   Tensor y = empty(shape, dtype);
-  with_type(dtype, [&](auto t) {
-    convert<T>(values.data(), static_cast<decltype(t)*>(y.storage()->data), shape.size());
-  });
+  with_type(dtype,
+            [&](auto t) { convert<T>(values.data(), static_cast<decltype(t)*>(y.storage()->data), shape.size()); });
   return y;
 }
 
@@ -142,7 +152,7 @@ void assign(const Tensor& x, const Tensor& source) {
   launch("assign", 0, kernels::copy_bytes, x.device(), source.view(), x.view());
 }
 
-#define DUEL_INSTANTIATE(T)                         \
+#define DUEL_INSTANTIATE(T)                          \
   template std::vector<T> Tensor::to_vector() const; \
   template Tensor from_vector(const Shape&, const std::vector<T>&, DType);
 DUEL_INSTANTIATE(float)

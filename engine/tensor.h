@@ -53,8 +53,8 @@ class Tensor {
   std::int64_t dim(int axis) const;  // negative axes count from the end
   DType dtype() const;
   Device device() const;
-  kernels::View view() const;       // for launch() only
-  std::string describe() const;     // "(16,32,32,3) f32", or "none"
+  kernels::View view() const;    // for launch() only
+  std::string describe() const;  // "(16,32,32,3) f32", or "none"
 
   // Copies to the host. Errors: while a Step records (nothing may be read inside a step).
   template <class T>
@@ -93,11 +93,15 @@ void assign(const Tensor& x, const Tensor& source);  // recorded; same shape and
 // Messages take tensors, shapes and types as they are; the text is made only when a message is.
 template <>
 struct fmt::formatter<duel::Tensor> : fmt::formatter<std::string> {
-  auto format(const duel::Tensor& x, fmt::format_context& c) const { return formatter<std::string>::format(x.describe(), c); }
+  auto format(const duel::Tensor& x, fmt::format_context& c) const {
+    return formatter<std::string>::format(x.describe(), c);
+  }
 };
 template <>
 struct fmt::formatter<duel::Shape> : fmt::formatter<std::string> {
-  auto format(const duel::Shape& s, fmt::format_context& c) const { return formatter<std::string>::format(to_string(s), c); }
+  auto format(const duel::Shape& s, fmt::format_context& c) const {
+    return formatter<std::string>::format(to_string(s), c);
+  }
 };
 template <>
 struct fmt::formatter<duel::DType> : fmt::formatter<std::string> {

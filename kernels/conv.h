@@ -10,26 +10,26 @@
 // input channels of its own group: c runs over [g*C/groups, (g+1)*C/groups) with g = o / (O/groups), and the last
 // axis of w counts within the group.
 #pragma once
+#include <compare>
+
 #include "kernels/view.h"
 
 namespace duel {
 
 // Both spatial sizes are fixed here, once, by the call that the user made; no size is ever guessed back.
 struct ConvGeometry {
-  std::int64_t n = 0, xh = 0, xw = 0, c = 0;   // x: images, height, width, channels
-  std::int64_t yh = 0, yw = 0, o = 0;          // y: height, width, channels
-  std::int64_t kh = 0, kw = 0;                 // kernel height, width
-  std::int64_t stride_h = 1, stride_w = 1;     // pixels of x between neighbouring pixels of y
-  std::int64_t pad_top = 0, pad_left = 0;      // what lies below and right follows from the sizes
+  std::int64_t n = 0, xh = 0, xw = 0, c = 0;  // x: images, height, width, channels
+  std::int64_t yh = 0, yw = 0, o = 0;         // y: height, width, channels
+  std::int64_t kh = 0, kw = 0;                // kernel height, width
+  std::int64_t stride_h = 1, stride_w = 1;    // pixels of x between neighbouring pixels of y
+  std::int64_t pad_top = 0, pad_left = 0;     // what lies below and right follows from the sizes
   std::int64_t groups = 1;
 
   std::int64_t group_c() const { return c / groups; }
   std::int64_t group_o() const { return o / groups; }
   // Multiplications and additions of the whole sum, padding counted as work.
-  double flops() const {
-    return 2.0 * static_cast<double>(n * yh * yw * o) * static_cast<double>(kh * kw * group_c());
-  }
-  bool operator==(const ConvGeometry&) const = default;
+  double flops() const { return 2.0 * static_cast<double>(n * yh * yw * o) * static_cast<double>(kh * kw * group_c()); }
+  auto operator<=>(const ConvGeometry&) const = default;
 };
 
 namespace kernels {
@@ -39,6 +39,7 @@ enum class ConvSlot : std::uint8_t { x, w, y };  // which corner of the triangle
 // The kernel writes `out` (the tensor of corner `slot`) from the two others, given in the order x, w, y without it:
 // slot y: a = x, b = w.  slot x: a = w, b = y.  slot w: a = x, b = y.
 // `workspace` holds at least conv_workspace() bytes; its contents are free to use and worthless afterwards.
+// The workspace is for the number of OpenMP threads at that call; with more of them later, conv runs the slow loops.
 // Types: f32 or f64, all three alike. f32 takes the fast path where there is one, f64 always the reference loops.
 DUEL_KERNEL(conv, ConvSlot slot, ConvGeometry g, View a, View b, View out, View workspace);
 

@@ -13,6 +13,8 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <tuple>
+#include <utility>
 
 #include "kernels/conv.h"
 #include "kernels/conv_reference.h"
@@ -27,6 +29,12 @@
 namespace duel::kernels::cpu {
 namespace {
 
+#ifdef DUEL_ONEDNN
+constexpr bool has_onednn = true;
+#else
+constexpr bool has_onednn = false;
+#endif
+
 constexpr std::int64_t alignment = 64;  // one cache line, one AVX-512 vector
 
 std::int64_t round_up(std::int64_t n, std::int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
@@ -34,11 +42,11 @@ std::int64_t ceil_div(std::int64_t n, std::int64_t d) { return n > 0 ? (n + d - 
 std::int64_t floor_div(std::int64_t n, std::int64_t d) { return -ceil_div(-n, d); }
 
 std::byte* aligned(void* p) {
-  return reinterpret_cast<std::byte*>(round_up(static_cast<std::int64_t>(reinterpret_cast<std::uintptr_t>(p)), 64));
+  return reinterpret_cast<std::byte*>((reinterpret_cast<std::uintptr_t>(p) + alignment - 1) / alignment * alignment);
 }
 
-// Product.
-// Except the weight gradient of a 1x1 kernel on few channels (3->128, 32x32: oneDNN 34 GFLOP/s, the product 13).
+// Product: see the top. Not the weight gradient of a 1x1 kernel on few channels (3->128, 32x32: oneDNN 34 GFLOP/s, the
+// product 13).
 bool is_product(ConvSlot slot, const ConvGeometry& g) {
   if (g.groups != 1 || g.pad_top != 0 || g.pad_left != 0) return false;
   const bool whole_map = g.yh == 1 && g.yw == 1 && g.xh == g.kh && g.xw == g.kw;
@@ -49,20 +57,14 @@ bool is_product(ConvSlot slot, const ConvGeometry& g) {
 // x is (rows, depth), w (O, depth), y (rows, O).
 void run_product(ConvSlot slot, const ConvGeometry& g, View a, View b, View out) {
   const std::int64_t rows = g.n * g.yh * g.yw, depth = g.kh * g.kw * g.c;
-  switch (slot) {
-    case ConvSlot::x:
-      return matmul({.m = rows, .n = depth, .k = g.o}, b, a, out);
-    case ConvSlot::w:
-      return matmul({.m = g.o, .n = depth, .k = rows, .transpose_a = true}, b, a, out);
-    case ConvSlot::y:
-      return matmul({.m = rows, .n = g.o, .k = depth, .transpose_b = true}, a, b, out);
-  }
+  if (slot == ConvSlot::x) matmul({.m = rows, .n = depth, .k = g.o}, b, a, out);
+  if (slot == ConvSlot::w) matmul({.m = g.o, .n = depth, .k = rows, .transpose_a = true}, b, a, out);
+  if (slot == ConvSlot::y) matmul({.m = rows, .n = g.o, .k = depth, .transpose_b = true}, a, b, out);
 }
 
 // The product that Spread and Collect share:
 //
 //   out[i, q] (+)= sum over d of in[i*row_step + d*depth_step] * taps[d, q]      q < columns, a multiple of 16
-
 struct Product {
   std::int64_t rows, depth, columns;
   const float* in;
@@ -107,16 +109,12 @@ template <bool accumulate, int rows, int vecs>
 // rows1..3: rows of a tile that is 1 to 3 vectors wide; what fits the register file.
 template <bool accumulate, int rows1, int rows2, int rows3>
 [[gnu::always_inline]] inline void product_all(const Product& p) {
-  for (std::int64_t column = 0; column < p.columns; column += 48) switch ((p.columns - column) / 16) {
-      case 1:
-        product_panel<accumulate, rows1, 1>(p, column);
-        break;
-      case 2:
-        product_panel<accumulate, rows2, 2>(p, column);
-        break;
-      default:
-        product_panel<accumulate, rows3, 3>(p, column);
-    }
+  for (std::int64_t column = 0; column < p.columns; column += 48) {
+    const std::int64_t vectors = (p.columns - column) / 16;
+    if (vectors == 1) product_panel<accumulate, rows1, 1>(p, column);
+    if (vectors == 2) product_panel<accumulate, rows2, 2>(p, column);
+    if (vectors >= 3) product_panel<accumulate, rows3, 3>(p, column);
+  }
 }
 
 #ifdef __x86_64__
@@ -146,7 +144,6 @@ std::int64_t cached_rows(std::int64_t columns) { return std::max<std::int64_t>(1
 // With few channels in x this is conv.h's form as it stands (thin = x, thick = y). With few in y and stride 1 it is
 // too, with the kernel turned around (thin = y, thick = x). oneDNN's vectors run over the channels of the result and
 // leave most of the machine idle when these are few; here they run over all kh*kw*width columns of the taps.
-
 struct Few {
   bool turned = false;
   std::int64_t n, thick_h, thick_w, depth, thin_h, thin_w, width;
@@ -183,30 +180,19 @@ bool is_few(ConvSlot slot, const ConvGeometry& g) {
 template <bool add, int length>
 void move_blocks(std::int64_t count, const float* from, std::int64_t from_step, float* to, std::int64_t to_step) {
   for (std::int64_t j = 0; j < count; ++j, from += from_step, to += to_step)
-    for (int q = 0; q < length; ++q) to[q] = add ? to[q] + from[q] : from[q];
+    if constexpr (add)
+      for (int q = 0; q < length; ++q) to[q] += from[q];
+    else
+      std::memcpy(to, from, sizeof(float) * length);
 }
 
 template <bool add>
 void move_blocks(std::int64_t length, std::int64_t count, const float* from, std::int64_t from_step, float* to,
                  std::int64_t to_step) {
-  switch (length) {
-    case 1:
-      return move_blocks<add, 1>(count, from, from_step, to, to_step);
-    case 2:
-      return move_blocks<add, 2>(count, from, from_step, to, to_step);
-    case 3:
-      return move_blocks<add, 3>(count, from, from_step, to, to_step);
-    case 4:
-      return move_blocks<add, 4>(count, from, from_step, to, to_step);
-    case 6:
-      return move_blocks<add, 6>(count, from, from_step, to, to_step);
-    case 8:
-      return move_blocks<add, 8>(count, from, from_step, to, to_step);
-    case 9:
-      return move_blocks<add, 9>(count, from, from_step, to, to_step);
-    case 12:
-      return move_blocks<add, 12>(count, from, from_step, to, to_step);
-  }
+  const auto known = [&]<int... lengths>(std::integer_sequence<int, lengths...>) {
+    return ((length == lengths && (move_blocks<add, lengths>(count, from, from_step, to, to_step), true)) || ...);
+  };
+  if (known(std::integer_sequence<int, 1, 2, 3, 4, 6, 8, 9, 12>{})) return;
   for (std::int64_t j = 0; j < count; ++j, from += from_step, to += to_step)
     for (std::int64_t q = 0; q < length; ++q) to[q] = add ? to[q] + from[q] : from[q];
 }
@@ -221,11 +207,8 @@ struct Gather {
       : p(few), thin(image), n(pixel / p.thick_w / p.thick_h), i(pixel / p.thick_w % p.thick_h), j(pixel % p.thick_w) {}
 
   void next() {
-    if (++j < p.thick_w) return;
-    j = 0;
-    if (++i < p.thick_h) return;
-    i = 0;
-    ++n;
+    if (++j == p.thick_w) j = 0, ++i;
+    if (i == p.thick_h) i = 0, ++n;
   }
 
   void copy_to(float* to) const {
@@ -245,7 +228,6 @@ struct Gather {
 
 // Spread: thin = dT/dthin. Every thick pixel is multiplied by the taps, and the products are added to the thin pixels
 // that they belong to.
-
 struct Spread : Few {
   std::int64_t column_blocks() const { return (kw + stride_w - 1) / stride_w; }
   // Thick rows multiplied at once.
@@ -334,7 +316,6 @@ void run_spread(const Spread& p, const float* w, const float* thick, float* out,
 // Collect: taps = dT/dtaps. Every thick pixel's channels times the thin pixels under it, summed in the cache. It also
 // spares the barrier inside oneDNN's weight gradient, which spins whatever OMP_WAIT_POLICY says (1->64, 28 -> 14,
 // k4 s2, N64 with another process on one of the two cores: 6 GFLOP/s).
-
 struct Collect : Few {
   std::int64_t gathered_size() const { return cached_rows(columns()) * columns(); }
   std::int64_t share() const { return gathered_size() + depth * columns(); }
@@ -381,7 +362,6 @@ void run_few(ConvSlot slot, const ConvGeometry& g, View a, View b, View out, flo
 // Columns: slot y on a map at most 4 wide. The pixels under each y pixel are copied side by side, and the rest is a
 // matrix product. oneDNN's forward convolution multiplies one row of y at a time, too short a tile there
 // (512->1024, 8x8 -> 4x4, k4 s2, N128: 252 GFLOP/s against 487; on a 5x5 map it wins).
-
 bool is_columns(ConvSlot slot, const ConvGeometry& g) {
   return slot == ConvSlot::y && g.groups == 1 && g.yw <= 4 && g.c >= 16 && g.o >= 16;
 }
@@ -418,13 +398,13 @@ struct Descriptors {
     x = {{g.n, g.c, g.xh, g.xw}, type, memory::format_tag::nhwc};
     y = {{g.n, g.o, g.yh, g.yw}, type, memory::format_tag::nhwc};
     const std::int64_t c = g.group_c(), tap = g.kw * c, filter = g.kh * tap;
-    if (g.groups == 1) {
-      w = {{g.o, c, g.kh, g.kw}, type, memory::dims{filter, 1, tap, c}};
-      w_any = {{g.o, c, g.kh, g.kw}, type, memory::format_tag::any};
-    } else {
-      w = {{g.groups, g.group_o(), c, g.kh, g.kw}, type, memory::dims{g.group_o() * filter, filter, 1, tap, c}};
-      w_any = {{g.groups, g.group_o(), c, g.kh, g.kw}, type, memory::format_tag::any};
+    memory::dims size{g.o, c, g.kh, g.kw}, strides{filter, 1, tap, c};
+    if (g.groups > 1) {
+      size = {g.groups, g.group_o(), c, g.kh, g.kw};
+      strides.insert(strides.begin(), g.group_o() * filter);
     }
+    w = {size, type, strides};
+    w_any = {size, type, memory::format_tag::any};
   }
 };
 
@@ -534,10 +514,8 @@ class OneDnnConv {
 enum class Path : std::uint8_t { loops, product, few, columns, onednn };
 
 Path own_path(ConvSlot slot, const ConvGeometry& g) {
-#ifdef DUEL_ONEDNN
-  if (is_product(slot, g)) return Path::product;
-  if (is_columns(slot, g)) return Path::columns;
-#endif
+  if (has_onednn && is_product(slot, g)) return Path::product;  // without it the loops of conv_reference.h are as good
+  if (has_onednn && is_columns(slot, g)) return Path::columns;
   return is_few(slot, g) ? Path::few : Path::loops;
 }
 
@@ -564,13 +542,15 @@ struct Plan {
 #endif
   }
 
-  bool run(ConvSlot slot, const ConvGeometry& g, View a, View b, View out, std::byte* workspace) {
-    auto* floats = reinterpret_cast<float*>(workspace);
+  std::int64_t workspace() const { return bytes ? bytes + alignment : 0; }  // room to align the first byte
+
+  bool run(ConvSlot slot, const ConvGeometry& g, View a, View b, View out, std::byte* workspace_begin) {
+    auto* floats = reinterpret_cast<float*>(workspace_begin);
     if (path == Path::product) run_product(slot, g, a, b, out);
     if (path == Path::few) run_few(slot, g, a, b, out, floats, threads);
     if (path == Path::columns) run_columns(g, a, b, out, floats);
 #ifdef DUEL_ONEDNN
-    if (path == Path::onednn) return onednn->run(a, b, out, workspace);
+    if (path == Path::onednn) return onednn->run(a, b, out, workspace_begin);
 #endif
     return path != Path::loops;
   }
@@ -579,33 +559,23 @@ struct Plan {
 // Built once for a slot, shape and thread count (oneDNN fixes the split of the work when a primitive is made).
 // Never destroyed: a static object's destructor elsewhere may still convolve.
 Plan& plan_for(ConvSlot slot, const ConvGeometry& g) {
-  using Key = std::array<std::int64_t, 16>;
-  static auto& plans = *new std::map<Key, Plan>;
+  static auto& plans = *new std::map<std::tuple<ConvSlot, int, ConvGeometry>, Plan>;
   static std::mutex mutex;
   const int threads = omp_get_max_threads();
-  const Key key{static_cast<std::int64_t>(slot),
-                threads,
-                g.n,
-                g.xh,
-                g.xw,
-                g.c,
-                g.yh,
-                g.yw,
-                g.o,
-                g.kh,
-                g.kw,
-                g.stride_h,
-                g.stride_w,
-                g.pad_top,
-                g.pad_left,
-                g.groups};
   const std::scoped_lock lock(mutex);
-  return plans.try_emplace(key, slot, g, threads).first->second;
+  return plans.try_emplace({slot, threads, g}, slot, g, threads).first->second;
 }
 
 std::atomic<bool> only_reference{false};
 
 bool is_empty(const ConvGeometry& g) { return g.n * g.xh * g.xw * g.c * g.yh * g.yw * g.o * g.kh * g.kw == 0; }
+
+// A workspace that was sized for fewer threads than OpenMP has now is too small: then the loops, which need none.
+bool fast_conv(ConvSlot slot, const ConvGeometry& g, View a, View b, View out, View workspace) {
+  if (out.dtype != DType::f32 || only_reference || is_empty(g)) return false;
+  Plan& plan = plan_for(slot, g);
+  return workspace.bytes() >= plan.workspace() && plan.run(slot, g, a, b, out, aligned(workspace.data));
+}
 
 }  // namespace
 
@@ -613,15 +583,11 @@ void use_reference(bool on) { only_reference = on; }
 bool reference() { return only_reference; }
 
 std::size_t conv_workspace(ConvSlot slot, const ConvGeometry& g, DType dtype) {
-  if (dtype != DType::f32 || is_empty(g)) return 0;
-  const std::int64_t bytes = plan_for(slot, g).bytes;
-  return bytes ? static_cast<std::size_t>(bytes + alignment) : 0;  // room to align the first byte
+  return dtype != DType::f32 || is_empty(g) ? 0 : static_cast<std::size_t>(plan_for(slot, g).workspace());
 }
 
 void conv(ConvSlot slot, ConvGeometry g, View a, View b, View out, View workspace) {
-  if (out.dtype == DType::f32 && !reference() && !is_empty(g) &&
-      plan_for(slot, g).run(slot, g, a, b, out, aligned(workspace.data)))
-    return;
+  if (fast_conv(slot, g, a, b, out, workspace)) return;
   dispatch_float(out.dtype, [&](auto zero) {
     using T = decltype(zero);
     reference::conv(slot, g, a.as<T>(), b.as<T>(), out.as<T>());

@@ -1,7 +1,6 @@
-#include "kernels/copy.h"
-
 #include <cstring>
 
+#include "kernels/copy.h"
 #include "kernels/parallel.h"
 
 namespace duel::kernels {
@@ -10,11 +9,16 @@ namespace {
 template <class F>
 void with_type(DType t, F f) {
   switch (t) {
-    case DType::f32: return f(float{});
-    case DType::f64: return f(double{});
-    case DType::i32: return f(std::int32_t{});
-    case DType::i64: return f(std::int64_t{});
-    case DType::u8: return f(std::uint8_t{});
+    case DType::f32:
+      return f(float{});
+    case DType::f64:
+      return f(double{});
+    case DType::i32:
+      return f(std::int32_t{});
+    case DType::i64:
+      return f(std::int64_t{});
+    case DType::u8:
+      return f(std::uint8_t{});
   }
 }
 
@@ -24,8 +28,8 @@ Extent simplify(const Extent& e, Walk& from, Walk& to) {
   for (int k = 0; k < e.rank; ++k) {
     if (e.dim[k] == 1) continue;
     const int last = out.rank - 1;
-    const bool joins = out.rank > 0 && from.stride[last] == from.stride[k] * e.dim[k] &&
-                       to.stride[last] == to.stride[k] * e.dim[k];
+    const bool joins =
+        out.rank > 0 && from.stride[last] == from.stride[k] * e.dim[k] && to.stride[last] == to.stride[k] * e.dim[k];
     const int at = joins ? last : out.rank++;
     out.dim[at] = joins ? out.dim[last] * e.dim[k] : e.dim[k];
     from.stride[at] = from.stride[k];
@@ -84,7 +88,8 @@ void fill(View y, double value) {
     using T = decltype(t);
     const T v = static_cast<T>(value);
     T* p = y.as<T>();
-    parallel_for(y.size(), elementwise_grain, [&](std::int64_t begin, std::int64_t end) { std::fill(p + begin, p + end, v); });
+    parallel_for(y.size(), elementwise_grain,
+                 [&](std::int64_t begin, std::int64_t end) { std::fill(p + begin, p + end, v); });
   });
 }
 

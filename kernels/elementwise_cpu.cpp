@@ -1,5 +1,4 @@
 #include "kernels/elementwise.h"
-
 #include "kernels/parallel.h"
 
 namespace duel::kernels {
@@ -19,7 +18,8 @@ Plan make_plan(const View* operand, int arity, const View& y) {
   for (int k = 0; k < y.rank; ++k) {
     if (y.dim[k] == 1) continue;
     bool joins = plan.rank > 0;
-    for (int i = 0; i < arity && joins; ++i) joins = broadcasts(operand[i], y, k) == (plan.stride[i][plan.rank - 1] == 0);
+    for (int i = 0; i < arity && joins; ++i)
+      joins = broadcasts(operand[i], y, k) == (plan.stride[i][plan.rank - 1] == 0);
     if (joins) {
       plan.dim[plan.rank - 1] *= y.dim[k];
     } else {
@@ -64,14 +64,22 @@ Run<T> choose(std::int64_t sa, std::int64_t sb, std::int64_t sc) {
   constexpr bool two = F::arity >= 2, three = F::arity == 3;
   const int code = (sa ? 1 : 0) | (sb && two ? 2 : 0) | (sc && three ? 4 : 0);
   switch (code) {
-    case 0: return run<F, 0, 0, 0, T>;
-    case 1: return run<F, 1, 0, 0, T>;
-    case 2: return run<F, 0, 1, 0, T>;
-    case 3: return run<F, 1, 1, 0, T>;
-    case 4: return run<F, 0, 0, 1, T>;
-    case 5: return run<F, 1, 0, 1, T>;
-    case 6: return run<F, 0, 1, 1, T>;
-    default: return run<F, 1, 1, 1, T>;
+    case 0:
+      return run<F, 0, 0, 0, T>;
+    case 1:
+      return run<F, 1, 0, 0, T>;
+    case 2:
+      return run<F, 0, 1, 0, T>;
+    case 3:
+      return run<F, 1, 1, 0, T>;
+    case 4:
+      return run<F, 0, 0, 1, T>;
+    case 5:
+      return run<F, 1, 0, 1, T>;
+    case 6:
+      return run<F, 0, 1, 1, T>;
+    default:
+      return run<F, 1, 1, 1, T>;
   }
 }
 
@@ -88,7 +96,8 @@ void apply(const View* operand, const View& y, T p, T q) {
   for (int k = 0; k < inner; ++k) outer *= plan.dim[k];
   if (outer == 1) {
     parallel_for(n, elementwise_grain, [&](std::int64_t begin, std::int64_t end) {
-      f(in[0] + begin * s[0][inner], in[1] + begin * s[1][inner], in[2] + begin * s[2][inner], out + begin, end - begin, p, q);
+      f(in[0] + begin * s[0][inner], in[1] + begin * s[1][inner], in[2] + begin * s[2][inner], out + begin, end - begin,
+        p, q);
     });
     return;
   }
@@ -115,7 +124,8 @@ void cpu::map(Map f, double p, double q, View a, View b, View c, View y) {
     const T pt = static_cast<T>(p), qt = static_cast<T>(q);
     switch (f) {
 #define DUEL_CASE(name, ...) \
-  case Map::name: return apply<maps::name, T>(operand, y, pt, qt);
+  case Map::name:            \
+    return apply<maps::name, T>(operand, y, pt, qt);
       DUEL_MAPS_1(DUEL_CASE) DUEL_MAPS_2(DUEL_CASE) DUEL_MAPS_3(DUEL_CASE)
 #undef DUEL_CASE
     }

@@ -1,7 +1,6 @@
-#include "kernels/index.h"
-
 #include <cstring>
 
+#include "kernels/index.h"
 #include "kernels/parallel.h"
 
 namespace duel::kernels::cpu {
@@ -28,12 +27,13 @@ void scatter_rows(std::int64_t rows, std::int64_t length, View y, View index, Vi
     const T* from = y.as<const T>();
     T* to = x.as<T>();
     // Each thread owns a range of rows, so that no two add to one place and the order is that of m.
-    parallel_for(rows, grain_for(length + count / std::max<std::int64_t>(rows, 1)), [&](std::int64_t begin, std::int64_t end) {
-      std::fill(to + begin * length, to + end * length, T(0));
-      for (std::int64_t m = 0; m < count; ++m)
-        if (at[m] >= begin && at[m] < end)
-          for (std::int64_t l = 0; l < length; ++l) to[at[m] * length + l] += from[m * length + l];
-    });
+    parallel_for(rows, grain_for(length + count / std::max<std::int64_t>(rows, 1)),
+                 [&](std::int64_t begin, std::int64_t end) {
+                   std::fill(to + begin * length, to + end * length, T(0));
+                   for (std::int64_t m = 0; m < count; ++m)
+                     if (at[m] >= begin && at[m] < end)
+                       for (std::int64_t l = 0; l < length; ++l) to[at[m] * length + l] += from[m * length + l];
+                 });
   });
 }
 

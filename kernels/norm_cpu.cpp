@@ -63,7 +63,8 @@ void statistics(const NormShape& n, T eps, const T* x, T* mean, T* rstd) {
           for (std::int64_t k = 0; k < n.k; ++k) sum += static_cast<double>(p[s * c + k]);
         const double m = sum / count;
         for (std::int64_t s = 0; s < n.s; ++s)
-          for (std::int64_t k = 0; k < n.k; ++k) squares += (static_cast<double>(p[s * c + k]) - m) * (static_cast<double>(p[s * c + k]) - m);
+          for (std::int64_t k = 0; k < n.k; ++k)
+            squares += (static_cast<double>(p[s * c + k]) - m) * (static_cast<double>(p[s * c + k]) - m);
         mean[t] = static_cast<T>(m);
         rstd[t] = static_cast<T>(1 / std::sqrt(squares / count + static_cast<double>(eps)));
       }
@@ -205,7 +206,8 @@ void norm_statistics(NormShape shape, double eps, View x, View mean, View rstd) 
 void norm_apply(NormShape shape, double slope, View x, View mean, View rstd, View gamma, View beta, View y) {
   dispatch_float(x.dtype, [&](auto t) {
     using T = decltype(t);
-    apply<T>(shape, static_cast<T>(slope), x.as<T>(), mean.as<T>(), rstd.as<T>(), gamma.as<T>(), beta.as<T>(), y.as<T>());
+    apply<T>(shape, static_cast<T>(slope), x.as<T>(), mean.as<T>(), rstd.as<T>(), gamma.as<T>(), beta.as<T>(),
+             y.as<T>());
   });
 }
 
@@ -213,8 +215,9 @@ void norm_grad(NormShape shape, double slope, View x, View mean, View rstd, View
                View dx, View dgamma, View dbeta) {
   dispatch_float(x.dtype, [&](auto t) {
     using T = decltype(t);
-    const GradArgs<T> a{x.as<T>(),    mean.as<T>(), rstd.as<T>(),   gamma.as<T>(), y.as<T>(),          dy.as<T>(),
-                        sums.as<T>(), dx.as<T>(),   dgamma.as<T>(), dbeta.as<T>(), static_cast<T>(slope)};
+    const GradArgs<T> a{x.as<T>(),      mean.as<T>(),  rstd.as<T>(),         gamma.as<T>(),
+                        y.as<T>(),      dy.as<T>(),    sums.as<T>(),         dx.as<T>(),
+                        dgamma.as<T>(), dbeta.as<T>(), static_cast<T>(slope)};
     grad_sums<T>(shape, a);
     if (dgamma || dbeta) grad_affine<T>(shape, a);
     if (dx) grad_input<T>(shape, a);

@@ -1,8 +1,7 @@
-#include "kernels/optimizer.h"
-
 #include <algorithm>
 #include <cmath>
 
+#include "kernels/optimizer.h"
 #include "kernels/parallel.h"
 
 namespace duel::kernels {
@@ -37,7 +36,8 @@ struct AdamRun {
   T b1, a1, b2, a2, keep, rate, root, eps;
 };
 template <class T>
-void adam_run(const AdamRun<T> k, T* __restrict p, const T* __restrict g, T* __restrict m, T* __restrict v, std::int64_t n) {
+void adam_run(const AdamRun<T> k, T* __restrict p, const T* __restrict g, T* __restrict m, T* __restrict v,
+              std::int64_t n) {
 #pragma omp simd
   for (std::int64_t j = 0; j < n; ++j) {
     const T d = k.penalised(g[j], p[j]);
@@ -104,10 +104,10 @@ void adam(AdamConstants k, UpdateState state, TensorPack pack) {
   const double correct1 = 1 - std::pow(k.beta1, t), correct2 = 1 - std::pow(k.beta2, t);
   dispatch_float(pack.dtype, [&](auto type) {
     using T = decltype(type);
-    const AdamRun<T> run{common<T>(state, k.l1, k.l2),      static_cast<T>(k.beta1),
-                         static_cast<T>(1 - k.beta1),       static_cast<T>(k.beta2),
-                         static_cast<T>(1 - k.beta2),       static_cast<T>(1 - lr * k.decay),
-                         static_cast<T>(lr / correct1),     static_cast<T>(1 / std::sqrt(correct2)),
+    const AdamRun<T> run{common<T>(state, k.l1, k.l2),  static_cast<T>(k.beta1),
+                         static_cast<T>(1 - k.beta1),   static_cast<T>(k.beta2),
+                         static_cast<T>(1 - k.beta2),   static_cast<T>(1 - lr * k.decay),
+                         static_cast<T>(lr / correct1), static_cast<T>(1 / std::sqrt(correct2)),
                          static_cast<T>(k.eps)};
     for_elements(pack, [&](int i, std::int64_t at, std::int64_t end) {
       adam_run<T>(run, operand<T>(pack, 0, i) + at, operand<T>(pack, 1, i) + at, operand<T>(pack, 2, i) + at,
@@ -123,7 +123,8 @@ void rmsprop(RmspropConstants k, UpdateState state, TensorPack pack) {
     const RmspropRun<T> run{common<T>(state, k.l1, k.l2), static_cast<T>(k.alpha), static_cast<T>(1 - k.alpha),
                             static_cast<T>(read(state.lr, 0)), static_cast<T>(k.eps)};
     for_elements(pack, [&](int i, std::int64_t at, std::int64_t end) {
-      rmsprop_run<T>(run, operand<T>(pack, 0, i) + at, operand<T>(pack, 1, i) + at, operand<T>(pack, 2, i) + at, end - at);
+      rmsprop_run<T>(run, operand<T>(pack, 0, i) + at, operand<T>(pack, 1, i) + at, operand<T>(pack, 2, i) + at,
+                     end - at);
     });
   });
 }
@@ -146,7 +147,8 @@ void ema(double decay, View step, View finite, TensorPack pack) {
   dispatch_float(pack.dtype, [&](auto type) {
     using T = decltype(type);
     for_elements(pack, [&](int i, std::int64_t at, std::int64_t end) {
-      ema_run<T>(static_cast<T>(d), static_cast<T>(1 - d), operand<T>(pack, 0, i) + at, operand<T>(pack, 1, i) + at, end - at);
+      ema_run<T>(static_cast<T>(d), static_cast<T>(1 - d), operand<T>(pack, 0, i) + at, operand<T>(pack, 1, i) + at,
+                 end - at);
     });
   });
 }

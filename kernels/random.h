@@ -41,7 +41,8 @@ DUEL_HD inline Philox philox(const std::uint32_t (&counter)[4], std::uint64_t ke
 }
 
 DUEL_HD inline Philox philox(std::uint64_t seed, std::uint64_t block, std::uint32_t site, std::uint32_t step) {
-  const std::uint32_t counter[4] = {static_cast<std::uint32_t>(block), static_cast<std::uint32_t>(block >> 32), site, step};
+  const std::uint32_t counter[4] = {static_cast<std::uint32_t>(block), static_cast<std::uint32_t>(block >> 32), site,
+                                    step};
   return philox(counter, seed);
 }
 

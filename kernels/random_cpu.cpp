@@ -1,8 +1,7 @@
-#include "kernels/random.h"
-
 #include <cmath>
 
 #include "kernels/parallel.h"
+#include "kernels/random.h"
 
 namespace duel::kernels {
 namespace {

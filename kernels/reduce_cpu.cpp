@@ -1,40 +1,59 @@
-#include "kernels/reduce.h"
-
 #include <cmath>
 #include <limits>
 
 #include "kernels/parallel.h"
+#include "kernels/reduce.h"
 
 namespace duel::kernels {
 namespace {
 
 struct Sum {
   template <class T>
-  static T start() { return 0; }
+  static T start() {
+    return 0;
+  }
   template <class T>
-  static T step(T s, T x) { return s + x; }
+  static T step(T s, T x) {
+    return s + x;
+  }
   template <class T>
-  static T join(T a, T b) { return a + b; }
+  static T join(T a, T b) {
+    return a + b;
+  }
 };
 struct SumSquares : Sum {
   template <class T>
-  static T step(T s, T x) { return s + x * x; }
+  static T step(T s, T x) {
+    return s + x * x;
+  }
 };
 struct Max {
   template <class T>
-  static T start() { return -std::numeric_limits<T>::infinity(); }
+  static T start() {
+    return -std::numeric_limits<T>::infinity();
+  }
   template <class T>
-  static T step(T s, T x) { return s > x ? s : x; }
+  static T step(T s, T x) {
+    return s > x ? s : x;
+  }
   template <class T>
-  static T join(T a, T b) { return step(a, b); }
+  static T join(T a, T b) {
+    return step(a, b);
+  }
 };
 struct Min {
   template <class T>
-  static T start() { return std::numeric_limits<T>::infinity(); }
+  static T start() {
+    return std::numeric_limits<T>::infinity();
+  }
   template <class T>
-  static T step(T s, T x) { return s < x ? s : x; }
+  static T step(T s, T x) {
+    return s < x ? s : x;
+  }
   template <class T>
-  static T join(T a, T b) { return step(a, b); }
+  static T join(T a, T b) {
+    return step(a, b);
+  }
 };
 
 // Contiguous run: 16 independent lanes, so that the loop is vectorised in one fixed order.
@@ -152,10 +171,14 @@ void cpu::reduce(Reduce f, std::int64_t outer, std::int64_t n, std::int64_t inne
     const T* p = x.as<const T>();
     T* q = y.as<T>();
     switch (f) {
-      case Reduce::sum: return reduce_as<Sum>(outer, n, inner, p, q);
-      case Reduce::sum_squares: return reduce_as<SumSquares>(outer, n, inner, p, q);
-      case Reduce::max: return reduce_as<Max>(outer, n, inner, p, q);
-      case Reduce::min: return reduce_as<Min>(outer, n, inner, p, q);
+      case Reduce::sum:
+        return reduce_as<Sum>(outer, n, inner, p, q);
+      case Reduce::sum_squares:
+        return reduce_as<SumSquares>(outer, n, inner, p, q);
+      case Reduce::max:
+        return reduce_as<Max>(outer, n, inner, p, q);
+      case Reduce::min:
+        return reduce_as<Min>(outer, n, inner, p, q);
     }
   });
 }

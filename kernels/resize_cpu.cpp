@@ -1,9 +1,8 @@
-#include "kernels/resize.h"
-
 #include <algorithm>
 #include <cmath>
 
 #include "kernels/parallel.h"
+#include "kernels/resize.h"
 
 namespace duel::kernels {
 namespace {
@@ -24,7 +23,8 @@ struct Taps {
   double weight[2];
 };
 Taps taps(std::int64_t i, std::int64_t from, std::int64_t to) {
-  const double u = std::max(0.0, (static_cast<double>(i) + 0.5) * static_cast<double>(from) / static_cast<double>(to) - 0.5);
+  const double u =
+      std::max(0.0, (static_cast<double>(i) + 0.5) * static_cast<double>(from) / static_cast<double>(to) - 0.5);
   const auto low = std::min(from - 1, static_cast<std::int64_t>(u));
   const double f = u - static_cast<double>(low);
   return {{low, std::min(from - 1, low + 1)}, {1 - f, f}};
@@ -33,7 +33,8 @@ Taps taps(std::int64_t i, std::int64_t from, std::int64_t to) {
 // f(x_image, y_image) for every image, in parallel; the result is cleared first.
 template <class T, class F>
 void for_images(bool transpose, const View& x, const View& y, F f) {
-  const std::int64_t nx = x.size() / std::max<std::int64_t>(1, x.dim[0]), ny = y.size() / std::max<std::int64_t>(1, y.dim[0]);
+  const std::int64_t nx = x.size() / std::max<std::int64_t>(1, x.dim[0]),
+                     ny = y.size() / std::max<std::int64_t>(1, y.dim[0]);
   parallel_for(x.dim[0], grain_for(ny), [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t n = begin; n < end; ++n) {
       T *px = x.as<T>() + n * nx, *py = y.as<T>() + n * ny;
@@ -57,7 +58,8 @@ void reflection_pad(std::int64_t p, bool transpose, View x, View y) {
     for_images<T>(transpose, x, y, [&](T* px, T* py) {
       for (std::int64_t i = 0; i < h + 2 * p; ++i)
         for (std::int64_t j = 0; j < w + 2 * p; ++j)
-          add_run<T>(transpose, 1, px + (mirror(i - p, h) * w + mirror(j - p, w)) * c, py + (i * (w + 2 * p) + j) * c, c);
+          add_run<T>(transpose, 1, px + (mirror(i - p, h) * w + mirror(j - p, w)) * c, py + (i * (w + 2 * p) + j) * c,
+                     c);
     });
   });
 }

@@ -1,8 +1,7 @@
-#include "kernels/softmax.h"
-
 #include <cmath>
 
 #include "kernels/parallel.h"
+#include "kernels/softmax.h"
 
 namespace duel::kernels {
 namespace {

@@ -11,10 +11,13 @@ enum class DType : std::uint8_t { f32, f64, i32, i64, u8 };
 inline std::size_t size_of(DType t) {
   switch (t) {
     case DType::f32:
-    case DType::i32: return 4;
+    case DType::i32:
+      return 4;
     case DType::f64:
-    case DType::i64: return 8;
-    case DType::u8: return 1;
+    case DType::i64:
+      return 8;
+    case DType::u8:
+      return 1;
   }
   return 0;
 }
@@ -55,10 +58,10 @@ struct Kernel {
   auto on(Device) const { return cpu; }
 };
 
-#define DUEL_KERNEL(name, ...)                                               \
-  namespace cpu {                                                            \
-  void name(__VA_ARGS__);                                                    \
-  }                                                                          \
+#define DUEL_KERNEL(name, ...) \
+  namespace cpu {              \
+  void name(__VA_ARGS__);      \
+  }                            \
   inline constexpr auto name = ::duel::kernels::make_kernel(#name, &cpu::name)
 
 template <class... Args>

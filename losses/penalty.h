@@ -12,7 +12,8 @@ using Critic = std::function<Tensor(const Tensor&)>;  // images (N,H,W,C) -> one
 // Gulrajani et al. 2017, eq. 3, at given points:  lambda * E[(||grad_xhat D(xhat)||_2 - target)^2]
 // target 1: the paper's; 0: zero-centred (Thanh-Tung et al. 2019).
 Tensor gradient_penalty_at(const Critic& critic, const Tensor& x_hat, double lambda, double target = 1);
-// At xhat = t * x + (1 - t) * x_fake, t ~ U(0, 1), one for each pair (algorithm 1, lines 5-7). No gradient flows to x_fake.
+// At xhat = t * x + (1 - t) * x_fake, t ~ U(0, 1), one for each pair (algorithm 1, lines 5-7). No gradient flows to
+// x_fake.
 Tensor gradient_penalty(const Critic& critic, const Tensor& x, const Tensor& x_fake, double lambda, double target = 1);
 
 // Mescheder et al. 2018, eq. 9:  gamma / 2 * E[||grad_x D(x)||^2]  at real images

@@ -38,7 +38,8 @@ class Gan : public Model {
     ema_update(tensors(g_ema_.state()), tensors(g_.state()), ema_decay_);
 
     NoGrad off;
-    return {{"loss_d", loss_d}, {"loss_g", loss_g}, {"d_real", mean(sigmoid(d_real))}, {"d_fake", mean(sigmoid(d_fake))}};
+    return {
+        {"loss_d", loss_d}, {"loss_g", loss_g}, {"d_real", mean(sigmoid(d_real))}, {"d_fake", mean(sigmoid(d_fake))}};
   }
 
   Tensor noise(std::int64_t n) const override { return normal({n, z_dim_}); }
@@ -87,8 +88,13 @@ ModelInfo gan_model() {
            {"z-dim", "numbers of noise for an image", "100", 1, 4096, true, {}},
            {"lr", "Adam's learning rate", "0.0002", 1e-8, 1, false, {}},
            {"beta1", "Adam's beta1", "0.5", 0, 0.9999, false, {}},
-           {"ema", "decay of the average of the generator's weights that samples are drawn with; 0: none", "0.999", 0, 0.999999,
-            false, {}}},
+           {"ema",
+            "decay of the average of the generator's weights that samples are drawn with; 0: none",
+            "0.999",
+            0,
+            0.999999,
+            false,
+            {}}},
           [](const ImageShape& image, const Settings& s) { return std::make_unique<Gan>(image, s); }};
 }
 

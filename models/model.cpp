@@ -22,14 +22,14 @@ bool parse_number(const std::string& text, double& value) {
 
 void check(const Setting& s, const std::string& value) {
   if (!s.choices.empty()) {
-    require(std::find(s.choices.begin(), s.choices.end(), value) != s.choices.end(), "--{}: found '{}', expected one of: {}",
-            s.name, value, join(s.choices));
+    require(std::find(s.choices.begin(), s.choices.end(), value) != s.choices.end(),
+            "--{}: found '{}', expected one of: {}", s.name, value, join(s.choices));
     return;
   }
   double v = 0;
   const bool fits = parse_number(value, v) && v >= s.low && v <= s.high && (!s.whole || v == std::floor(v));
-  require(fits, "--{}: found '{}', expected {} from {} to {}", s.name, value, s.whole ? "a whole number" : "a number", s.low,
-          s.high);
+  require(fits, "--{}: found '{}', expected {} from {} to {}", s.name, value, s.whole ? "a whole number" : "a number",
+          s.low, s.high);
 }
 
 }  // namespace

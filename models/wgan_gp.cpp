@@ -47,8 +47,8 @@ class WganGp : public Model {
 
     NoGrad off;
     Tensor real = mean(d_real), fake = mean(d_fake);
-    return {{"loss_d", loss_d}, {"loss_g", loss_g},  {"loss_wasserstein", real - fake}, {"loss_penalty", penalty},
-            {"d_real", real},   {"d_fake", fake}};
+    return {{"loss_d", loss_d},        {"loss_g", loss_g}, {"loss_wasserstein", real - fake},
+            {"loss_penalty", penalty}, {"d_real", real},   {"d_fake", fake}};
   }
 
   std::int64_t batches_per_step() const override { return n_critic_; }
@@ -69,7 +69,9 @@ class WganGp : public Model {
   // z -> 7x7 -> 14x14 -> 28x28
   Net generator() const {
     Net g(init_dcgan);
-    g.linear(z_dim_, 7 * 7 * 2 * width_, Act::none, false).reshape({7, 7, 2 * width_}).batch_norm(2 * width_, Act::relu);
+    g.linear(z_dim_, 7 * 7 * 2 * width_, Act::none, false)
+        .reshape({7, 7, 2 * width_})
+        .batch_norm(2 * width_, Act::relu);
     g.conv_transpose(2 * width_, width_, 4, 2, 1, Act::none, false).batch_norm(width_, Act::relu);
     g.conv_transpose(width_, image_.channels, 4, 2, 1, Act::tanh);
     return g;
@@ -101,8 +103,13 @@ ModelInfo wgan_gp_model() {
            {"width", "channels of the widest maps; the others follow", "64", 1, 1024, true, {}},
            {"lr", "Adam's learning rate", "0.0002", 1e-8, 1, false, {}},
            {"beta1", "Adam's beta1", "0", 0, 0.9999, false, {}},
-           {"ema", "decay of the average of the generator's weights that samples are drawn with; 0: none", "0.999", 0, 0.999999,
-            false, {}}},
+           {"ema",
+            "decay of the average of the generator's weights that samples are drawn with; 0: none",
+            "0.999",
+            0,
+            0.999999,
+            false,
+            {}}},
           [](const ImageShape& image, const Settings& s) {
             require(image.height == 28 && image.width == 28, "wgan-gp: images are {}x{}, expected 28x28", image.height,
                     image.width);

@@ -26,13 +26,11 @@ engine/ops_shape.cpp|slice(c.dy, a, at[i], at[i + 1])|slice(c.dy, a, at[i + 1] -
 engine/ops_shape.cpp|return Grads{scatter(c.dy, index, rows)};|return Grads{Tensor()};
 engine/ops_product.cpp|ta ? matmul(b, c.dy, tb, true) : matmul(c.dy, b, false, !tb)|ta ? matmul(b, c.dy, tb, true) : matmul(detach(c.dy), b, false, !tb)
 engine/ops_product.cpp|: s == a ? first : second;|: s == a ? detach(first) : second;
-engine/ops_norm.cpp|for (const Tensor& x : inputs) z|for (const Tensor& x : inputs) z
 engine/tape.cpp|z.push_back(outer ? alias(x) : detach(x));|z.push_back(x);
 engine/tape.cpp|sum = sum ? add(sum, d[i]) : d[i];|sum = d[i];
 kernels/norm_cpu.cpp|a.dx[row + i] = r[i] * (dv * ga[i] - mean_dv[i] - xhat * mean_dvx[i]);|a.dx[row + i] = r[i] * (dv * ga[i] - mean_dv[i]);
 kernels/norm_cpu.cpp|acc[1][i] += dv * ((a.x[row + i] - m[i]) * r[i]);|acc[1][i] += dv * (a.x[row + i] * r[i]);
 kernels/resize_cpu.cpp|2 * (n - 1) - i : i; }|2 * n - 1 - i : i; }
-kernels/conv_reference.h|CONV|CONV
 LIST
 )
 

@@ -25,8 +25,9 @@ void elementwise(Rows& t) {
   for (const auto& [note, shapes] : pairs)
     t.push_back({"div", note, shapes, [](In x) { return x[0] / x[1]; }, Domain::positive});
   const std::vector<std::pair<const char*, Tensor (*)(const Tensor&)>> one{
-      {"exp", exp}, {"square", square},   {"abs", abs},         {"sin", sin}, {"cos", cos},   {"erf", erf},
-      {"elu", elu}, {"leaky_relu", relu}, {"tanh", duel::tanh}, {"sigmoid", sigmoid}, {"softplus", softplus}};
+      {"exp", exp},         {"square", square},   {"abs", abs},          {"sin", sin},
+      {"cos", cos},         {"erf", erf},         {"elu", elu},          {"leaky_relu", relu},
+      {"tanh", duel::tanh}, {"sigmoid", sigmoid}, {"softplus", softplus}};
   for (const auto& [name, f] : one)
     for (const Shape& s : {Shape{7, 3}, Shape{1}, Shape{2, 3, 5, 1}})
       t.push_back({name, "", {s}, [f = f](In x) { return f(x[0]); }});
@@ -45,12 +46,14 @@ void elementwise(Rows& t) {
   t.push_back({"sigmoid_grad", "", {{6, 3}, {6, 3}}, [](In x) { return sigmoid_grad(x[0], x[1]); }});
   for (double slope : {1.0, 0.0, 0.2})
     for (const Shape& s : {Shape{5, 3}, Shape{2, 3, 3, 7}})
-      t.push_back({"bias_leaky_relu", std::to_string(slope), {s, {s.last()}},
-                   [slope](In x) { return bias_leaky_relu(x[0], x[1], slope); }});
+      t.push_back({"bias_leaky_relu", std::to_string(slope), {s, {s.last()}}, [slope](In x) {
+                     return bias_leaky_relu(x[0], x[1], slope);
+                   }});
   t.push_back({"bias_tanh", "", {{2, 3, 3, 5}, {5}}, [](In x) { return bias_tanh(x[0], x[1]); }});
   t.push_back({"clamp", "", {{6, 5}}, [](In x) { return clamp(x[0], -0.5, 0.7); }});
   t.push_back({"inside", "by clamp's gradient", {{11}}, [](In x) { return clamp(x[0], -0.5, 0.7) * x[0]; }});
-  t.push_back({"where", "", {{4, 3}, {4, 3}, {4, 3}}, [](In x) { return where(greater(x[0], x[1]), x[1] * x[2], x[2]); }});
+  t.push_back(
+      {"where", "", {{4, 3}, {4, 3}, {4, 3}}, [](In x) { return where(greater(x[0], x[1]), x[1] * x[2], x[2]); }});
   t.push_back({"where", "stretch", {{4, 3}, {3}, {}}, [](In x) { return where(less(x[0], x[2]), x[1], x[2]); }});
   t.push_back({"lerp", "", {{4, 2, 3}, {4, 2, 3}, {4, 1, 1}}, [](In x) { return lerp(x[0], x[1], x[2]); }});
   t.push_back({"lerp", "scalar", {{5}, {5}, {}}, [](In x) { return lerp(x[0], x[1], x[2]); }});
@@ -62,8 +65,8 @@ void elementwise(Rows& t) {
 }
 
 void reductions(Rows& t) {
-  const std::vector<std::pair<Shape, Axes>> cases{{{7}, {0}},          {{5, 9}, {0}},       {{5, 9}, {1}},
-                                                  {{2, 3, 4, 5}, {1, 3}}, {{3, 2, 2, 33}, {0, 1, 2}}, {{4, 3}, {0, 1}}};
+  const std::vector<std::pair<Shape, Axes>> cases{
+      {{7}, {0}}, {{5, 9}, {0}}, {{5, 9}, {1}}, {{2, 3, 4, 5}, {1, 3}}, {{3, 2, 2, 33}, {0, 1, 2}}, {{4, 3}, {0, 1}}};
   for (const auto& [shape, axes] : cases) {
     t.push_back({"sum", "", {shape}, [axes = axes](In x) { return square(sum(x[0], axes)); }});
     t.push_back({"sum", "mean, kept", {shape}, [axes = axes](In x) { return square(mean(x[0], axes, keep_axes)); }});
@@ -92,15 +95,29 @@ void shapes(Rows& t) {
   t.push_back({"slice", "", {{5, 4, 3}}, [](In x) { return square(slice(x[0], 1, 1, 3)); }});
   t.push_back({"slice", "last", {{3, 7}}, [](In x) { return square(slice(x[0], -1, 2, 7)); }});
   t.push_back({"pad", "", {{2, 3, 4}}, [](In x) { return square(pad(x[0], 1, 2, 1)); }});
-  t.push_back({"concat", "", {{2, 3, 2}, {2, 1, 2}, {2, 4, 2}}, [](In x) { return square(concat({x[0], x[1], x[2]}, 1)); }});
-  t.push_back({"concat", "channels", {{2, 3, 3, 2}, {2, 3, 3, 1}}, [](In x) { return square(concat({x[0], x[1]}, -1)); }});
+  t.push_back({"concat", "", {{2, 3, 2}, {2, 1, 2}, {2, 4, 2}}, [](In x) {
+                 return square(concat({x[0], x[1], x[2]}, 1));
+               }});
+  t.push_back({"concat", "channels", {{2, 3, 3, 2}, {2, 3, 3, 1}}, [](In x) {
+                 return square(concat({x[0], x[1]}, -1));
+               }});
   t.push_back({"alias", "", {{5}}, [](In x) { return square(alias(x[0])); }});
-  t.push_back({"convert", "", {{5}}, [](In x) {
-    return convert(convert(x[0], DType::i32), x[0].dtype());
-  }, Domain::normal, false});
+  t.push_back({"convert",
+               "",
+               {{5}},
+               [](In x) { return convert(convert(x[0], DType::i32), x[0].dtype()); },
+               Domain::normal,
+               false});
   t.push_back({"gather", "rows", {{5, 3}}, [](In x) { return square(gather(x[0], indices({4, 0, 4, 2}))); }});
   t.push_back({"scatter", "repeated", {{4, 3}}, [](In x) { return square(scatter(x[0], indices({1, 3, 1, 0}), 5)); }});
-  t.push_back({"one_hot", "", {{1}}, [](In x) { return one_hot(indices({2, 0, 1}), 3, x[0].dtype()); }, Domain::normal, false});
+  t.push_back({"one_hot",
+               "",
+               {{1}},
+               [](In x) {
+                 return one_hot(indices({2, 0, 1}), 3, x[0].dtype());
+               },
+               Domain::normal,
+               false});
 }
 
 void images(Rows& t) {
@@ -117,53 +134,80 @@ void images(Rows& t) {
 }
 
 void products(Rows& t) {
-  struct M { Shape a, b; bool ta, tb; };
+  struct M {
+    Shape a, b;
+    bool ta, tb;
+  };
   for (const M& m : {M{{3, 5}, {5, 4}, false, false}, M{{5, 3}, {5, 4}, true, false}, M{{3, 5}, {4, 5}, false, true},
-                     M{{5, 3}, {4, 5}, true, true}, M{{2, 3, 5}, {2, 5, 4}, false, false}, M{{2, 2, 5, 3}, {2, 2, 4, 5}, true, true},
-                     M{{1, 33}, {33, 1}, false, false}})
+                     M{{5, 3}, {4, 5}, true, true}, M{{2, 3, 5}, {2, 5, 4}, false, false},
+                     M{{2, 2, 5, 3}, {2, 2, 4, 5}, true, true}, M{{1, 33}, {33, 1}, false, false}})
     t.push_back({"matmul", "", {m.a, m.b}, [m](In x) { return matmul(x[0], x[1], m.ta, m.tb); }});
   t.push_back({"matmul", "linear", {{7, 5}, {4, 5}, {4}}, [](In x) { return linear(x[0], x[1], x[2]); }});
-  struct C { Shape x, w; ConvOptions o; };
+  struct C {
+    Shape x, w;
+    ConvOptions o;
+  };
   const ConvOptions one_sided{1, 1, 2, 0, 1, 0, 1}, uneven{2, 3, 1, 0, 0, 2, 1};
-  const std::vector<C> convs{{{2, 8, 8, 3}, {4, 4, 4, 3}, conv_options(2, 1)},  {{2, 7, 9, 2}, {3, 3, 3, 2}, conv_options(1, 1)},
-                             {{1, 9, 8, 3}, {2, 5, 5, 3}, conv_options(2, 2)},  {{2, 5, 5, 4}, {3, 1, 1, 4}, conv_options(1, 0)},
-                             {{2, 4, 4, 6}, {1, 4, 4, 6}, conv_options(1, 0)},  {{2, 9, 9, 3}, {2, 3, 3, 3}, conv_options(2, 0)},
-                             {{2, 6, 5, 4}, {6, 3, 3, 2}, conv_options(1, 1, 2)}, {{1, 6, 6, 3}, {3, 3, 3, 1}, conv_options(2, 1, 3)},
-                             {{2, 5, 6, 2}, {3, 3, 2, 2}, one_sided},           {{1, 7, 8, 2}, {2, 3, 4, 2}, uneven},
+  const std::vector<C> convs{{{2, 8, 8, 3}, {4, 4, 4, 3}, conv_options(2, 1)},
+                             {{2, 7, 9, 2}, {3, 3, 3, 2}, conv_options(1, 1)},
+                             {{1, 9, 8, 3}, {2, 5, 5, 3}, conv_options(2, 2)},
+                             {{2, 5, 5, 4}, {3, 1, 1, 4}, conv_options(1, 0)},
+                             {{2, 4, 4, 6}, {1, 4, 4, 6}, conv_options(1, 0)},
+                             {{2, 9, 9, 3}, {2, 3, 3, 3}, conv_options(2, 0)},
+                             {{2, 6, 5, 4}, {6, 3, 3, 2}, conv_options(1, 1, 2)},
+                             {{1, 6, 6, 3}, {3, 3, 3, 1}, conv_options(2, 1, 3)},
+                             {{2, 5, 6, 2}, {3, 3, 2, 2}, one_sided},
+                             {{1, 7, 8, 2}, {2, 3, 4, 2}, uneven},
                              {{2, 8, 8, 1}, {16, 4, 4, 1}, conv_options(2, 1)}};
   for (const C& c : convs) {
     const Shape y = conv2d(zeros(c.x), zeros(c.w), c.o).shape();
     t.push_back({"conv2d", "", {c.x, c.w}, [c](In x) { return conv2d(x[0], x[1], c.o); }});
     t.push_back({"conv2d_transpose", "", {y, c.w}, [c](In x) { return conv2d_transpose(x[0], x[1], c.o); }});
   }
-  t.push_back({"conv2d_transpose", "output padding", {{2, 3, 2, 3}, {3, 3, 3, 2}},
-               [](In x) { return conv2d_transpose(x[0], x[1], conv_options(2, 1), 1); }});
-  t.push_back({"conv2d_transpose", "from 1x1", {{3, 1, 1, 6}, {6, 4, 4, 4}},
-               [](In x) { return conv2d_transpose(x[0], x[1], conv_options(1, 0)); }});
+  t.push_back({"conv2d_transpose", "output padding", {{2, 3, 2, 3}, {3, 3, 3, 2}}, [](In x) {
+                 return conv2d_transpose(x[0], x[1], conv_options(2, 1), 1);
+               }});
+  t.push_back({"conv2d_transpose", "from 1x1", {{3, 1, 1, 6}, {6, 4, 4, 4}}, [](In x) {
+                 return conv2d_transpose(x[0], x[1], conv_options(1, 0));
+               }});
   const ConvGeometry g{2, 6, 6, 3, 3, 3, 4, 4, 4, 2, 2, 1, 1, 1};
   t.push_back({"conv2d_weight", "", {{2, 6, 6, 3}, {2, 3, 3, 4}}, [g](In x) { return conv2d_weight(x[0], x[1], g); }});
 }
 
 void norms(Rows& t) {
-  struct N { const char* note; Shape x; std::function<Tensor(const Tensor&, const Tensor&, const Tensor&, double)> f; };
-  const auto batch = [](const Tensor& x, const Tensor& g, const Tensor& b, double s) { return batch_norm(x, g, b, 1e-5, s); };
-  const auto instance = [](const Tensor& x, const Tensor& g, const Tensor& b, double s) { return instance_norm(x, g, b, 1e-5, s); };
-  const auto group = [](const Tensor& x, const Tensor& g, const Tensor& b, double s) { return group_norm(x, 2, g, b, 1e-5, s); };
+  struct N {
+    const char* note;
+    Shape x;
+    std::function<Tensor(const Tensor&, const Tensor&, const Tensor&, double)> f;
+  };
+  const auto batch = [](const Tensor& x, const Tensor& g, const Tensor& b, double s) {
+    return batch_norm(x, g, b, 1e-5, s);
+  };
+  const auto instance = [](const Tensor& x, const Tensor& g, const Tensor& b, double s) {
+    return instance_norm(x, g, b, 1e-5, s);
+  };
+  const auto group = [](const Tensor& x, const Tensor& g, const Tensor& b, double s) {
+    return group_norm(x, 2, g, b, 1e-5, s);
+  };
   const auto layer = [](const Tensor& x, const Tensor& g, const Tensor& b, double) { return layer_norm(x, g, b); };
-  for (const N& n : {N{"batch", {3, 2, 3, 4}, batch}, N{"batch", {6, 5}, batch}, N{"batch", {2, 1, 2, 70}, batch},
-                     N{"instance", {2, 3, 4, 3}, instance}, N{"group", {3, 2, 3, 6}, group}, N{"layer", {4, 2, 3, 3}, layer}})
+  for (const N& n :
+       {N{"batch", {3, 2, 3, 4}, batch}, N{"batch", {6, 5}, batch}, N{"batch", {2, 1, 2, 70}, batch},
+        N{"instance", {2, 3, 4, 3}, instance}, N{"group", {3, 2, 3, 6}, group}, N{"layer", {4, 2, 3, 3}, layer}})
     for (double slope : {1.0, 0.2})
       for (const char* op : {"norm", "norm_dx", "norm_dgamma", "norm_dbeta"})
         if (std::string(op) == "norm" || slope == 0.2)
-          t.push_back({op, std::string(n.note) + (slope == 1 ? "" : ", leaky ReLU"), {n.x, {n.x.last()}, {n.x.last()}},
+          t.push_back({op,
+                       std::string(n.note) + (slope == 1 ? "" : ", leaky ReLU"),
+                       {n.x, {n.x.last()}, {n.x.last()}},
                        [n, slope](In x) { return n.f(x[0], x[1], x[2], slope); }});
   t.push_back({"norm", "without affine", {{3, 2, 2, 4}}, [](In x) { return batch_norm(x[0], {}, {}); }});
-  t.push_back({"norm", "layer, affine per element", {{3, 2, 3, 2}, {2, 3, 2}, {2, 3, 2}},
-               [](In x) { return layer_norm(x[0], x[1], x[2]); }});
+  t.push_back({"norm", "layer, affine per element", {{3, 2, 3, 2}, {2, 3, 2}, {2, 3, 2}}, [](In x) {
+                 return layer_norm(x[0], x[1], x[2]);
+               }});
   t.push_back({"norm", "inference", {{3, 2, 2, 2}, {2}, {2}}, [](In x) {
-    RunningStatistics r{full({2}, 0.3, x[0].dtype()), full({2}, 1.7, x[0].dtype())};
-    return batch_norm_inference(x[0], x[1], x[2], r) + batch_norm(x[0], x[1], x[2]);
-  }});
+                 RunningStatistics r{full({2}, 0.3, x[0].dtype()), full({2}, 1.7, x[0].dtype())};
+                 return batch_norm_inference(x[0], x[1], x[2], r) + batch_norm(x[0], x[1], x[2]);
+               }});
 }
 
 // The same draw for every evaluation: always at one call site.
@@ -175,7 +219,8 @@ Tensor drawn(const std::function<Tensor()>& f) {
   return y;
 }
 void random(Rows& t) {
-  t.push_back({"normal", "", {{4, 5}}, [](In x) { return x[0] * drawn([&] { return normal(x[0].shape(), x[0].dtype()); }); }});
+  t.push_back(
+      {"normal", "", {{4, 5}}, [](In x) { return x[0] * drawn([&] { return normal(x[0].shape(), x[0].dtype()); }); }});
   t.push_back({"uniform", "dropout", {{4, 5}}, [](In x) { return drawn([&] { return dropout(square(x[0]), 0.4); }); }});
 }
 

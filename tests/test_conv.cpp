@@ -262,3 +262,16 @@ TEST_CASE("conv: nothing to do") {
   CHECK(convolve(ConvSlot::x, g, in).empty());
   CHECK(dot(in.w, convolve(ConvSlot::w, g, in)) == 0);  // an empty sum, not what lay there before
 }
+
+TEST_CASE("conv: too small a workspace is not overrun") {
+  for (const Case& c :
+       {Case{"few channels", square(2, 3, 16, {8, 4, 2, 1, 1})}, {"onednn", square(2, 16, 16, {8, 3, 1, 1, 1})}})
+    for (const ConvSlot slot : slots) {
+      Operands<float> in(c.g, 6);
+      const auto expected = convolve(slot, c.g, in);
+      std::vector<float> out(expected.size());
+      kernels::cpu::conv(slot, c.g, view(slot == ConvSlot::x ? in.w : in.x), view(slot == ConvSlot::y ? in.w : in.y),
+                         view(out), View{});
+      CHECK(largest_difference(out, expected) <= 2e-5 * std::sqrt(terms(slot, c.g)));
+    }
+}

@@ -25,21 +25,26 @@ const std::map<std::string, Function>& functions() {
     return [f](const Inputs& in, const nlohmann::json&) { return f(in.at("x")); };
   };
   static const std::map<std::string, Function> table{
-      {"conv2d", [](const Inputs& in, const nlohmann::json& p) { return conv2d(in.at("x"), in.at("w_"), options_of(p)); }},
+      {"conv2d",
+       [](const Inputs& in, const nlohmann::json& p) { return conv2d(in.at("x"), in.at("w_"), options_of(p)); }},
       {"conv_transpose2d",
        [](const Inputs& in, const nlohmann::json& p) {
          return conv2d_transpose(in.at("x"), in.at("w_"), options_of(p), p["output_padding"].get<std::int64_t>());
        }},
-      {"batch_norm", [](const Inputs& in, const nlohmann::json& p) {
+      {"batch_norm",
+       [](const Inputs& in, const nlohmann::json& p) {
          return batch_norm(in.at("x"), in.at("gamma"), in.at("beta"), p["eps"]);
        }},
-      {"instance_norm", [](const Inputs& in, const nlohmann::json& p) {
+      {"instance_norm",
+       [](const Inputs& in, const nlohmann::json& p) {
          return instance_norm(in.at("x"), in.at("gamma"), in.at("beta"), p["eps"]);
        }},
-      {"layer_norm_chw", [](const Inputs& in, const nlohmann::json& p) {
+      {"layer_norm_chw",
+       [](const Inputs& in, const nlohmann::json& p) {
          return layer_norm(in.at("x"), in.at("gamma"), in.at("beta"), p["eps"]);
        }},
-      {"group_norm", [](const Inputs& in, const nlohmann::json& p) {
+      {"group_norm",
+       [](const Inputs& in, const nlohmann::json& p) {
          return group_norm(in.at("x"), p["groups"], in.at("gamma"), in.at("beta"), p["eps"]);
        }},
       {"relu", one(relu)},
@@ -65,7 +70,8 @@ const std::map<std::string, Function>& functions() {
       {"avg_pool_2", [](const Inputs& in, const nlohmann::json&) { return avg_pool(in.at("x"), 2); }},
       {"max_pool_2", [](const Inputs& in, const nlohmann::json&) { return max_pool(in.at("x"), 2); }},
       {"reflection_pad_3", [](const Inputs& in, const nlohmann::json&) { return reflection_pad(in.at("x"), 3); }},
-      {"bilinear_2", [](const Inputs& in, const nlohmann::json&) {
+      {"bilinear_2",
+       [](const Inputs& in, const nlohmann::json&) {
          return bilinear(in.at("x"), 2 * in.at("x").dim(1), 2 * in.at("x").dim(2));
        }},
   };
@@ -172,7 +178,8 @@ struct Run {
 void check_run(const std::string& path) {
   Run run(path);
   INFO(run.kind);
-  const int iterations = std::stoi(run.file.metadata.at("iters")), n_critic = std::stoi(run.file.metadata.at("n_critic"));
+  const int iterations = std::stoi(run.file.metadata.at("iters")),
+            n_critic = std::stoi(run.file.metadata.at("n_critic"));
   auto opt_g = run.optimizer(run.g_state), opt_d = run.optimizer(run.d_state);
   std::vector<double> losses;
   for (int i = 0; i < iterations; ++i) {
@@ -193,7 +200,8 @@ void check_run(const std::string& path) {
   for (const auto& [key, value] : run.file.tensors) {
     if (key.rfind("final/", 0) != 0) continue;
     const std::vector<double> expected = channels_last(to_tensor(value)).to_vector<double>();
-    CHECK_MESSAGE(max_difference(run.p.at(key.substr(6)).to_vector<double>(), expected) <= 1e-8 * (1 + max_abs(expected)), key);
+    CHECK_MESSAGE(
+        max_difference(run.p.at(key.substr(6)).to_vector<double>(), expected) <= 1e-8 * (1 + max_abs(expected)), key);
     ++finals;
   }
   CHECK(finals == static_cast<int>(run.p.size()));

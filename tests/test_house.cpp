@@ -41,7 +41,8 @@ TEST_CASE("house: includes go down only") {
       int own = 0;
       for (std::string line; std::getline(in, line); ++own) {
         if (line.rfind("#include \"", 0) != 0) continue;
-        const std::string target = line.substr(10, line.find('"', 10) - 10), target_room = target.substr(0, target.find('/'));
+        const std::string target = line.substr(10, line.find('"', 10) - 10),
+                          target_room = target.substr(0, target.find('/'));
         CHECK_MESSAGE(std::find(allowed.begin(), allowed.end(), target_room) != allowed.end(),
                       entry.path().filename().string() << " in " << room << " includes " << target);
         if (room == "models") {  // a model file shares only the interface

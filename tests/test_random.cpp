@@ -10,14 +10,13 @@ TEST_CASE("philox: the published known answers (Random123, kat_vectors)") {
   struct Answer {
     std::uint32_t counter[4], key[2], word[4];
   };
-  const Answer answers[] = {
-      {{0, 0, 0, 0}, {0, 0}, {0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}},
-      {{0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff},
-       {0xffffffff, 0xffffffff},
-       {0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}},
-      {{0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344},
-       {0xa4093822, 0x299f31d0},
-       {0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}}};
+  const Answer answers[] = {{{0, 0, 0, 0}, {0, 0}, {0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}},
+                            {{0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff},
+                             {0xffffffff, 0xffffffff},
+                             {0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}},
+                            {{0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344},
+                             {0xa4093822, 0x299f31d0},
+                             {0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}}};
   for (const Answer& a : answers) {
     const std::uint64_t key = a.key[0] | std::uint64_t{a.key[1]} << 32;
     const kernels::Philox p = kernels::philox(a.counter, key);

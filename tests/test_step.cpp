@@ -24,9 +24,7 @@ struct Trainer {
   Step step;
   std::int64_t batch;
   Trainer(const std::string& name, const std::map<std::string, std::string>& given, std::int64_t n)
-      : data(make_glyphs(200, 3), 4),
-        step([this](std::span<const Batch> b) { return model->step(b); }, 11),
-        batch(n) {
+      : data(make_glyphs(200, 3), 4), step([this](std::span<const Batch> b) { return model->step(b); }, 11), batch(n) {
     set_seed(11);
     const ModelInfo& info = find_model(name);
     model = info.make({28, 28, 1}, Settings(info.settings, given));
@@ -89,8 +87,10 @@ TEST_CASE("step: 100 steady iterations allocate nothing") {
       library += 100 * here.count();
     }
     CHECK(total - library <= 0);
-    std::printf("step: %s, 100 iterations: %ld heap allocations, of which %ld inside the library's calls; 0 tensor allocations\n",
-                name.c_str(), total, library);
+    std::printf(
+        "step: %s, 100 iterations: %ld heap allocations, of which %ld inside the library's calls; 0 tensor "
+        "allocations\n",
+        name.c_str(), total, library);
   }
 }
 
@@ -160,7 +160,9 @@ namespace {
 double critic_flops(bool penalty) {
   set_seed(1);
   Net d(init_kaiming);
-  d.conv(3, 32, 4, 2, 1, Act::leaky_relu).conv(32, 64, 4, 2, 1, Act::leaky_relu).conv(64, 128, 4, 2, 1, Act::leaky_relu);
+  d.conv(3, 32, 4, 2, 1, Act::leaky_relu)
+      .conv(32, 64, 4, 2, 1, Act::leaky_relu)
+      .conv(64, 128, 4, 2, 1, Act::leaky_relu);
   d.conv(128, 1, 4, 1, 0).flatten();
   Adam opt(d.state(), {});
   Step step([&](std::span<const Batch> b) {
@@ -185,7 +187,8 @@ TEST_CASE("step: the penalty costs at most 1.75 times the critic's convolutions"
   const double ratio = critic_flops(true) / critic_flops(false);
   CHECK(ratio <= 1.75);
   CHECK(ratio > 1.5);
-  std::printf("step: the gradient penalty makes the critic step %.3f times the arithmetic of its convolutions\n", ratio);
+  std::printf("step: the gradient penalty makes the critic step %.3f times the arithmetic of its convolutions\n",
+              ratio);
 }
 
 }  // namespace duel::test

@@ -9,6 +9,7 @@
 
 #include "engine/error.h"
 #include "tools/commands.h"
+#include "tools/threads.h"
 
 namespace duel {
 namespace {
@@ -177,7 +178,14 @@ int run(int argc, char** argv) {
 }  // namespace
 }  // namespace duel
 
+#ifdef __SANITIZE_ADDRESS__
+// Fonts that fontconfig keeps for good, and the report that it does.
+extern "C" const char* __lsan_default_suppressions() { return "leak:libfontconfig"; }
+extern "C" const char* __lsan_default_options() { return "print_suppressions=0"; }
+#endif
+
 int main(int argc, char** argv) {
+  duel::bound_spinning(argv);
   try {
     return duel::run(argc, argv);
   } catch (const duel::Error& e) {

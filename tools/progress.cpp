@@ -99,7 +99,8 @@ void Progress::update(const Standing& standing, const Record& record, bool now) 
 void Progress::draw_bar(const Standing& standing, const Record& record) {
   // The last column stays free: some terminals wrap when it is written to.
   const auto room = static_cast<std::size_t>(std::max(terminal_columns() - 1, 1));
-  constexpr std::size_t bar_least = 10, bar_most = 30;
+  constexpr std::size_t bar_most = 30;
+  const std::size_t bar_least = room >= 80 ? 24 : 10;
   std::string text;
   for (const std::string& field : fields(standing, record)) {
     if (bar_least + text.size() + 2 + field.size() > room) break;

@@ -5,8 +5,11 @@ namespace duel {
 
 // The processors this process may use: its affinity, and a container's quota where that is less. At least 1.
 int available_threads();
-// Before any kernel runs. libgomp reads OMP_WAIT_POLICY and GOMP_SPINCOUNT when the program is loaded; a policy of our
-// own belongs here, as a restart of the program with those variables set.
+// Bounds how long idle threads of the pool spin, which libgomp reads from the environment when the program is loaded:
+// so the first call in main() starts the program once more, with the bound set. Does nothing where the user chose a
+// policy (OMP_WAIT_POLICY, GOMP_SPINCOUNT).
+void bound_spinning(char** argv);
+// Before any kernel runs.
 void configure_threads(int count);
 
 }  // namespace duel

@@ -83,7 +83,6 @@ RunConfig merge(const RunFolder& folder, const RunConfig& stored, const ModelInf
     if (name == "batch" || name == "seed") must_agree(stored.options, name, value);
     config.options[name] = value;
   }
-  if (!now.count("threads")) config.options.erase("threads");
   if (request.options.count("data")) config.options["data"] = data_spec(request.options.at("data"));
   const std::string data = value_or(config.options, "data", "glyphs");
   config.settings = checked_settings(info, config.settings, true);
@@ -93,15 +92,14 @@ RunConfig merge(const RunFolder& folder, const RunConfig& stored, const ModelInf
 }
 
 void check_same(const RunIdentity& found, const RunIdentity& expected, const std::string& file) {
-  const Texts a = found.metadata(), b = expected.metadata();
-  for (const auto& [field, value] : b) {
-    if (field == "data" || field == "data.digest") continue;
-    require(value_or(a, field, "nothing") == value, "{}: {} is {}, expected {} as in this call and config.json", file,
-            field, value_or(a, field, "nothing"), value);
-  }
+  // The data are what they hold, wherever they lie now.
   require(found.data_digest == expected.data_digest,
-          "{}: the run's data are {} with digest {}, found {} with digest {}", file, found.data_name, found.data_digest,
-          expected.data_name, expected.data_digest);
+          "{}: the run's data are {} ({} images, digest {}), found {} ({} images, digest {})", file, found.data_name,
+          found.data_count, found.data_digest, expected.data_name, expected.data_count, expected.data_digest);
+  const Texts then = found.metadata();
+  for (const auto& [field, value] : expected.metadata())
+    require(field == "data" || value_or(then, field, "nothing") == value, "{}: {} is {}, expected {} as in config.json",
+            file, field, value_or(then, field, "nothing"), value);
 }
 
 std::uint64_t seed_of(const Texts& options) { return std::stoull(options.at("seed")); }
@@ -143,7 +141,7 @@ int train(const ModelInfo& info, const TrainRequest& request) {
   const std::int64_t batch = std::stoll(config.options.at("batch"));
   require(batch <= images.count, "--batch: found {}, expected at most {}: the images of {}", batch, images.count,
           config.options.at("data"));
-  const RunIdentity identity{
+  RunIdentity identity{
       info.name,      config.settings, {images.height, images.width, images.channels}, batch, seed, images.name,
       digest(images), images.count};
   std::optional<TensorFile> checkpoint;
@@ -153,7 +151,9 @@ int train(const ModelInfo& info, const TrainRequest& request) {
             folder.checkpoint().string());
     checkpoint = read_safetensors(folder.checkpoint());
     const std::string name = folder.checkpoint().string();
-    check_same(RunIdentity::parse(checkpoint->metadata, name), identity, name);
+    const RunIdentity found = RunIdentity::parse(checkpoint->metadata, name);
+    check_same(found, identity, name);
+    identity.data_name = found.data_name;
   }
   set_seed(seed);
   const auto model = info.make(identity.image, Settings(info.settings, config.settings));

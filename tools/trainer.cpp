@@ -111,8 +111,8 @@ void Trainer::iterate() {
                                      step_.iteration(), folder_.checkpoint().string(), saved_));
   if (step_.iteration() > first_ + 1) {
     timed_seconds_ += took;
-    // The last five seconds, about.
-    smooth_seconds_ = timed_++ ? smooth_seconds_ + (1 - std::exp(-took / 5)) * (took - smooth_seconds_) : took;
+    // Weighted by time, so that it is the steps over the seconds they took.
+    steps_per_s_ = timed_++ ? steps_per_s_ + (1 - std::exp(-took / 5)) * (1 / took - steps_per_s_) : 1 / took;
   }
   const Record record{step_.iteration(), step_.names(), values};
   history_.add(record);
@@ -128,8 +128,8 @@ Standing Trainer::standing() const {
   s.seconds = seconds_now() - start_;
   s.seconds_limit = seconds_limit_;
   if (timed_ == 0) return s;
-  s.images_per_s = static_cast<double>(identity_.batch * model_.batches_per_step()) / smooth_seconds_;
-  if (steps_ > 0) s.seconds_left = smooth_seconds_ * static_cast<double>(steps_ - s.step);
+  s.images_per_s = static_cast<double>(identity_.batch * model_.batches_per_step()) * steps_per_s_;
+  if (steps_ > 0) s.seconds_left = static_cast<double>(steps_ - s.step) / steps_per_s_;
   if (seconds_limit_ > 0) {
     const double rest = std::max(seconds_limit_ - s.seconds, 0.0);
     s.seconds_left = steps_ > 0 ? std::min(s.seconds_left, rest) : rest;

@@ -49,7 +49,7 @@ class Trainer {
   bool resumed_ = false;
   std::int64_t first_ = 0, saved_ = -1;  // where this call began; the step of the last checkpoint
   // The first iteration of a call is recorded and slower than all others: the rate leaves it out.
-  double timed_seconds_ = 0, smooth_seconds_ = 0;
+  double timed_seconds_ = 0, steps_per_s_ = 0;  // in all; of the last five seconds, about
   std::int64_t timed_ = 0;
 };
 
