@@ -4,7 +4,8 @@ set -euo pipefail
 
 packages=(
   g++ cmake ninja-build pkg-config                      # build
-  libdnnl-dev libfmt-dev nlohmann-json3-dev libcli11-dev # convolutions, text, JSON, command line
+  libdnnl-dev ocl-icd-opencl-dev                        # convolutions and products; what oneDNN's package asks for
+  libfmt-dev nlohmann-json3-dev libcli11-dev            # text, JSON, command line
   zlib1g-dev libcairo2-dev libstb-dev fonts-dejavu-core  # gzip, charts and their font, PNG writer
   doctest-dev                                            # tests
 )
