@@ -2,9 +2,11 @@
 
 #include <cmath>
 #include <map>
+#include <utility>
 
 #include "engine/context.h"
 #include "engine/error.h"
+#include "engine/launch.h"
 #include "engine/tape.h"
 
 namespace duel {
@@ -19,6 +21,17 @@ Tensor activate(const Tensor& x, Act act) {
 Tensor bias_activate(const Tensor& x, const Tensor& bias, Act act) {
   if (!bias) return activate(x, act);
   return act == Act::tanh ? bias_tanh(x, bias) : bias_leaky_relu(x, bias, slope_of(act));
+}
+
+std::string followed_by(Act act) {
+  static const char* const names[] = {"", ", ReLU", ", leaky ReLU", ", tanh"};
+  return names[static_cast<int>(act)];
+}
+std::string describe_conv(const char* name, const Shape& w, const ConvOptions& o, Act act) {
+  std::string s = fmt::format("{} {}x{}", name, w[1], w[2]);
+  if (o.stride_h != 1) s += fmt::format(", stride {}", o.stride_h);
+  if (o.pad_top != 0) s += fmt::format(", padding {}", o.pad_top);
+  return s + followed_by(act);
 }
 
 // Common to everything with a weight and perhaps a bias.
@@ -40,10 +53,12 @@ Tensor initial_bias(std::int64_t n, const Init& init, double fan_in, DType dtype
 
 struct Linear : Weighted {
   Tensor forward(const Tensor& x) override { return bias_activate(duel::linear(x, weight), bias, act); }
+  std::string describe() const override { return "linear" + followed_by(act); }
 };
 struct Conv : Weighted {
   ConvOptions options;
   Tensor forward(const Tensor& x) override { return bias_activate(conv2d(x, weight, options), bias, act); }
+  std::string describe() const override { return describe_conv("conv", weight.shape(), options, act); }
 };
 struct ConvTranspose : Weighted {
   ConvOptions options;
@@ -51,6 +66,7 @@ struct ConvTranspose : Weighted {
   Tensor forward(const Tensor& x) override {
     return bias_activate(conv2d_transpose(x, weight, options, output_padding), bias, act);
   }
+  std::string describe() const override { return describe_conv("transposed conv", weight.shape(), options, act); }
 };
 
 struct BatchNorm : Layer {
@@ -70,11 +86,14 @@ struct BatchNorm : Layer {
     state.push_back({prefix + "running_mean", running.mean});
     state.push_back({prefix + "running_var", running.var});
   }
+  std::string describe() const override { return "batch norm" + followed_by(act); }
 };
 
 struct Function : Layer {
   std::function<Tensor(const Tensor&)> f;
+  std::string name = "function";
   Tensor forward(const Tensor& x) override { return f(x); }
+  std::string describe() const override { return name; }
 };
 
 }  // namespace
@@ -127,17 +146,18 @@ Net& Net::batch_norm(std::int64_t channels, Act act) {
 }
 
 Net& Net::reshape(std::initializer_list<std::int64_t> sample) {
-  return apply([sample = std::vector<std::int64_t>(sample)](const Tensor& x) {
+  return apply("reshape", [sample = std::vector<std::int64_t>(sample)](const Tensor& x) {
     std::vector<std::int64_t> dims{x.dim(0)};
     dims.insert(dims.end(), sample.begin(), sample.end());
     return duel::reshape(x, Shape(dims));
   });
 }
 Net& Net::flatten() {
-  return apply([](const Tensor& x) { return duel::reshape(x, {x.dim(0), x.size() / x.dim(0)}); });
+  return apply("flatten", [](const Tensor& x) { return duel::reshape(x, {x.dim(0), x.size() / x.dim(0)}); });
 }
-Net& Net::apply(std::function<Tensor(const Tensor&)> f) {
+Net& Net::apply(const std::string& name, std::function<Tensor(const Tensor&)> f) {
   auto layer = std::make_shared<Function>();
+  layer->name = name;
   layer->f = std::move(f);
   return add(std::move(layer));
 }
@@ -163,6 +183,29 @@ State Net::state(const std::string& prefix) const {
   return out;
 }
 std::vector<Tensor> Net::parameters() const { return tensors(duel::parameters(state())); }
+std::vector<LayerSummary> Net::summary(const Shape& sample) {
+  NoGrad off;
+  std::vector<LayerSummary> rows;
+  std::vector<std::int64_t> dims(sample.begin(), sample.end());
+  dims.insert(dims.begin(), 1);
+  set_training(false);
+  Tensor y = zeros(Shape(dims), dtype_);
+  for (const auto& layer : layers_) {
+    LayerSummary row{layer->describe(), {}, 0, 0};
+    const LaunchHook before = std::exchange(launch_hook(), [&](const Launch& l) { row.flops += l.flops; });
+    y = layer->forward(y);
+    launch_hook() = before;
+    row.output = Shape(y.shape().begin() + 1, static_cast<std::size_t>(y.rank() - 1));
+    State state;
+    layer->collect("", state);
+    for (const NamedTensor& t : state)
+      if (t.kind == Kind::parameter) row.parameters += t.value.size();
+    rows.push_back(row);
+  }
+  set_training(true);
+  return rows;
+}
+
 void Net::set_training(bool on) {
   for (const auto& layer : layers_)
     if (auto* norm = dynamic_cast<BatchNorm*>(layer.get())) norm->training = on;

@@ -33,6 +33,15 @@ class Layer {
   virtual ~Layer() = default;
   virtual Tensor forward(const Tensor& x) = 0;
   virtual void collect(const std::string& prefix, State& state) const { (void)prefix, (void)state; }
+  virtual std::string describe() const { return "function"; }  // "conv 4x4, stride 2, leaky ReLU"
+};
+
+// A layer as it acts on one sample.
+struct LayerSummary {
+  std::string what;
+  Shape output;             // without the axis of samples
+  std::int64_t parameters = 0;
+  double flops = 0;         // multiplications and additions
 };
 
 // A chain of layers, built front to back; every method returns the net. Names of tensors are "<layer>.weight" and so
@@ -53,11 +62,13 @@ class Net {
   Net& reshape(std::initializer_list<std::int64_t> sample);  // the shape of one sample
   Net& flatten();
   Net& add(std::shared_ptr<Layer> layer);
-  Net& apply(std::function<Tensor(const Tensor&)> f);  // without parameters
+  Net& apply(const std::string& name, std::function<Tensor(const Tensor&)> f);  // without parameters
 
   Tensor operator()(const Tensor& x) const;
   State state(const std::string& prefix = "") const;  // parameters and buffers
   std::vector<Tensor> parameters() const;
+  // Layer by layer for one sample of this shape, by running it; batch norm then takes its running statistics.
+  std::vector<LayerSummary> summary(const Shape& sample);
   void set_training(bool on);  // batch norm: the batch's statistics, or the running ones
 
  private:

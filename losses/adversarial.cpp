@@ -11,6 +11,17 @@ Tensor non_saturating_generator(const Tensor& d_fake) { return mean(softplus(-d_
 Tensor wasserstein_critic(const Tensor& d_real, const Tensor& d_fake) { return mean(d_fake) - mean(d_real); }
 Tensor wasserstein_generator(const Tensor& d_fake) { return -mean(d_fake); }
 
+Tensor least_squares_discriminator(const Tensor& d_real, const Tensor& d_fake, const LeastSquaresCodes& k) {
+  return 0.5 * mean(square(d_real - k.b)) + 0.5 * mean(square(d_fake - k.a));
+}
+Tensor least_squares_generator(const Tensor& d_fake, const LeastSquaresCodes& k) {
+  return 0.5 * mean(square(d_fake - k.c));
+}
+
+Tensor hinge_discriminator(const Tensor& d_real, const Tensor& d_fake) {
+  return mean(relu(1.0 - d_real)) + mean(relu(1.0 + d_fake));
+}
+
 Tensor bce_with_logits(const Tensor& x, const Tensor& t) { return mean(softplus(x) - t * x); }
 
 }  // namespace duel

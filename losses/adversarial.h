@@ -16,6 +16,18 @@ Tensor non_saturating_generator(const Tensor& d_fake);
 Tensor wasserstein_critic(const Tensor& d_real, const Tensor& d_fake);
 Tensor wasserstein_generator(const Tensor& d_fake);
 
+// Mao et al. 2017, eq. 9, with codes a for fake, b for real, and c for what the generator wants D to believe:
+//   1/2 E[(D(x) - b)^2] + 1/2 E[(D(G(z)) - a)^2]   and   1/2 E[(D(G(z)) - c)^2]
+// The paper's two choices are (a, b, c) = (0, 1, 1) and, minimising Pearson's chi-square divergence, (-1, 1, 0).
+struct LeastSquaresCodes {
+  double a = 0, b = 1, c = 1;
+};
+Tensor least_squares_discriminator(const Tensor& d_real, const Tensor& d_fake, const LeastSquaresCodes& codes);
+Tensor least_squares_generator(const Tensor& d_fake, const LeastSquaresCodes& codes);
+
+// Lim and Ye 2017, eq. 3:  E[max(0, 1 - D(x))] + E[max(0, 1 + D(G(z)))];  the generator's side is -E[D(G(z))].
+Tensor hinge_discriminator(const Tensor& d_real, const Tensor& d_fake);
+
 // Mean of -(t log sigmoid(x) + (1 - t) log(1 - sigmoid(x))) = mean of softplus(x) - t x.
 Tensor bce_with_logits(const Tensor& x, const Tensor& t);
 

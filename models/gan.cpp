@@ -54,6 +54,7 @@ class Gan : public Model {
     opt_d_.collect("opt_D.", s);
     return s;
   }
+  std::vector<Part> parts() const override { return {{"G", g_, {z_dim_}}, {"D", d_, {pixels_}}}; }
 
  private:
   Net generator() const {

@@ -60,7 +60,8 @@ double Settings::number(const std::string& name) const {
 std::int64_t Settings::integer(const std::string& name) const { return static_cast<std::int64_t>(number(name)); }
 
 const std::vector<ModelInfo>& models() {
-  static const std::vector<ModelInfo> list{gan_model(), wgan_gp_model()};
+  static const std::vector<ModelInfo> list{gan_model(),   dcgan_model(), lsgan_model(),
+                                           hinge_model(), wgan_model(),  wgan_gp_model()};
   return list;
 }
 const ModelInfo& find_model(const std::string& name) {

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/net.h"
 #include "engine/state.h"
 #include "engine/step.h"
 
@@ -52,6 +53,13 @@ class Model {
   virtual Tensor sample(const Tensor& z) = 0;
   // Everything that a resumed run needs: weights, statistics, averages, optimizers. Names are stable.
   virtual State state() const = 0;
+  // The nets, with the shape of one sample of their inputs; for showing them.
+  struct Part {
+    std::string name;
+    Net net;
+    Shape input;
+  };
+  virtual std::vector<Part> parts() const = 0;
 };
 
 struct ModelInfo {
@@ -68,6 +76,10 @@ const ModelInfo& find_model(const std::string& name);
 
 // One for each model file.
 ModelInfo gan_model();
+ModelInfo dcgan_model();
+ModelInfo lsgan_model();
+ModelInfo hinge_model();
+ModelInfo wgan_model();
 ModelInfo wgan_gp_model();
 
 }  // namespace duel

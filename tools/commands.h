@@ -24,6 +24,7 @@ struct TrainRequest {
   std::map<std::string, std::string> settings;  // the model's own
   std::map<std::string, std::string> options;   // train_options, and "data", "out"
   bool resume = false;
+  bool dry_run = false;  // the plan only; nothing is written
 };
 int train(const ModelInfo& model, const TrainRequest& request);
 

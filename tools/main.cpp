@@ -103,6 +103,7 @@ void add_train(CLI::App& root, Arguments& arguments) {
     add_text(*app, "out", "the run's folder (default runs/MODEL-DATA-SEED)", "RUN", "Training", request.options);
     add_settings(*app, train_options(info), "Training", request.options);
     app->add_flag("--resume", request.resume, "go on with the run in --out, with its options")->group("Training");
+    app->add_flag("--dry-run", request.dry_run, "show layers, memory and time; train nothing and write nothing")->group("Training");
     add_settings(*app, info.settings, "Settings of " + info.name, request.settings);
   }
 }

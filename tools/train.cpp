@@ -9,6 +9,7 @@
 #include "engine/error.h"
 #include "tools/checkpoint.h"
 #include "tools/commands.h"
+#include "tools/plan.h"
 #include "tools/run_folder.h"
 #include "tools/threads.h"
 #include "tools/trainer.h"
@@ -157,6 +158,7 @@ int train(const ModelInfo& info, const TrainRequest& request) {
   }
   set_seed(seed);
   const auto model = info.make(identity.image, Settings(info.settings, config.settings));
+  if (request.dry_run) return show_plan(*model, data, identity, std::stoll(value_or(config.options, "steps", "0")));
   Trainer trainer(*model, data, folder, config, identity, start);
   if (checkpoint) {
     trainer.restore(load_state(*checkpoint, folder.checkpoint().string(), *model));

@@ -1,0 +1,12 @@
+// The plan before a training: what would be computed, with how much memory and time. Nothing is written.
+#pragma once
+#include "engine/dataset.h"
+#include "models/model.h"
+#include "tools/checkpoint.h"
+
+namespace duel {
+
+// Prints layers, arithmetic, memory and data, and tries the iteration for a few seconds. `steps` 0: no limit.
+int show_plan(Model& model, Dataset& data, const RunIdentity& identity, std::int64_t steps);
+
+}  // namespace duel
