@@ -45,7 +45,7 @@ def main():
     for case in a.cases.split(","):
         rows = []
         for _ in range(a.rounds):
-            ours = run([a.duel, case, str(a.threads), str(a.seconds)], dict(env, GOMP_SPINCOUNT="3000"))  # as the command sets it
+            ours = run([a.duel, case, str(a.threads), str(a.seconds)], dict(env, GOMP_SPINCOUNT="2000"))  # as the command sets it
             theirs = [run([a.python, os.path.join(here, "torch_steps.py"), "--device", "cpu", "--dtypes", "fp32", "--cases", case,
                            "--modes", mode, "--threads", str(a.threads), "--iters", "100000", "--warmup", "3",
                            "--seconds-cap", str(a.seconds)], env) for mode in a.modes.split(",")]

@@ -48,6 +48,48 @@ void sum_over_positions(const NormShape& n, std::int64_t w, double (*total)[stri
     }
 }
 
+// The inner loops over the channels of one position. Functions of their own with nothing aliased: inside the lambdas of a
+// parallel region g++ 12 does not vectorise them (norm_apply ran at a tenth of the memory's speed).
+template <class T>
+void apply_row(const T* __restrict x, const T* __restrict mean, const T* __restrict scale, const T* __restrict shift, T slope,
+               T* __restrict y, std::int64_t w) {
+#pragma omp simd
+  for (std::int64_t i = 0; i < w; ++i) {
+    const T v = (x[i] - mean[i]) * scale[i] + shift[i];
+    y[i] = v > 0 ? v : slope * v;
+  }
+}
+template <class T>
+void square_row(const T* __restrict x, const T* __restrict shift, T* __restrict sum, T* __restrict squares, std::int64_t w) {
+#pragma omp simd
+  for (std::int64_t i = 0; i < w; ++i) {
+    const T d = x[i] - shift[i];
+    sum[i] += d;
+    squares[i] += d * d;
+  }
+}
+// `active`: dy is multiplied by the activation's slope, y > 0 tells the side. Otherwise y is not read.
+template <bool active, class T>
+void grad_sum_row(const T* __restrict x, const T* __restrict y, const T* __restrict dy, const T* __restrict mean,
+                  const T* __restrict rstd, T slope, T* __restrict sum, T* __restrict products, std::int64_t w) {
+#pragma omp simd
+  for (std::int64_t i = 0; i < w; ++i) {
+    const T dv = active && !(y[i] > 0) ? slope * dy[i] : dy[i];
+    sum[i] += dv;
+    products[i] += dv * ((x[i] - mean[i]) * rstd[i]);
+  }
+}
+template <bool active, class T>
+void grad_input_row(const T* __restrict x, const T* __restrict y, const T* __restrict dy, const T* __restrict mean,
+                    const T* __restrict rstd, const T* __restrict gamma, const T* __restrict mean_dv,
+                    const T* __restrict mean_dvx, T slope, T* __restrict dx, std::int64_t w) {
+#pragma omp simd
+  for (std::int64_t i = 0; i < w; ++i) {
+    const T dv = active && !(y[i] > 0) ? slope * dy[i] : dy[i];
+    dx[i] = rstd[i] * (dv * gamma[i] - mean_dv[i] - (x[i] - mean[i]) * rstd[i] * mean_dvx[i]);
+  }
+}
+
 // Statistics of the groups that lie wholly or partly in a strip need all their channels: groups wider than one channel
 // are few, so they go one by one.
 template <class T>
@@ -77,12 +119,7 @@ void statistics(const NormShape& n, T eps, const T* x, T* mean, T* rstd) {
     T shift[strip];  // sums of x - x[0] and its square: no cancellation when the mean is far from 0
     for (std::int64_t i = 0; i < w; ++i) shift[i] = p[i];
     sum_over_positions<T>(n, w, total, [&](std::int64_t s, T(*acc)[strip]) {
-      const T* row = p + s * c;
-      for (std::int64_t i = 0; i < w; ++i) {
-        const T d = row[i] - shift[i];
-        acc[0][i] += d;
-        acc[1][i] += d * d;
-      }
+      square_row(p + s * c, shift, acc[0], acc[1], w);
     });
     for (std::int64_t i = 0; i < w; ++i) {
       const double d = total[0][i] / count;
@@ -108,10 +145,7 @@ void apply(const NormShape& n, T slope, const T* x, const T* mean, const T* rstd
     parallel_for(n.s, grain_for(w), [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t s = begin; s < end; ++s) {
         const std::int64_t row = (b * n.s + s) * c + c0;
-        for (std::int64_t i = 0; i < w; ++i) {
-          const T v = (x[row + i] - m[i]) * scale[i] + shift[i];
-          y[row + i] = v > 0 ? v : slope * v;
-        }
+        apply_row(x + row, m, scale, shift, slope, y + row, w);
       }
     });
   });
@@ -138,11 +172,10 @@ void grad_sums(const NormShape& n, const GradArgs<T>& a) {
     const bool active = a.slope != T(1);
     sum_over_positions<T>(n, w, total, [&](std::int64_t s, T(*acc)[strip]) {
       const std::int64_t row = (b * n.s + s) * c + c0;
-      for (std::int64_t i = 0; i < w; ++i) {
-        const T dv = active && !(a.y[row + i] > 0) ? a.slope * a.dy[row + i] : a.dy[row + i];
-        acc[0][i] += dv;
-        acc[1][i] += dv * ((a.x[row + i] - m[i]) * r[i]);
-      }
+      if (active)
+        grad_sum_row<true>(a.x + row, a.y + row, a.dy + row, m, r, a.slope, acc[0], acc[1], w);
+      else
+        grad_sum_row<false>(a.x + row, a.dy + row, a.dy + row, m, r, a.slope, acc[0], acc[1], w);
     });
     for (int q = 0; q < 2; ++q)
       for (std::int64_t i = 0; i < w; ++i) a.sums[(b * 2 + q) * c + c0 + i] = static_cast<T>(total[q][i]);
@@ -182,11 +215,10 @@ void grad_input(const NormShape& n, const GradArgs<T>& a) {
     parallel_for(n.s, grain_for(w), [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t s = begin; s < end; ++s) {
         const std::int64_t row = (b * n.s + s) * c + c0;
-        for (std::int64_t i = 0; i < w; ++i) {
-          const T dv = active && !(a.y[row + i] > 0) ? a.slope * a.dy[row + i] : a.dy[row + i];
-          const T xhat = (a.x[row + i] - m[i]) * r[i];
-          a.dx[row + i] = r[i] * (dv * ga[i] - mean_dv[i] - xhat * mean_dvx[i]);
-        }
+        if (active)
+          grad_input_row<true>(a.x + row, a.y + row, a.dy + row, m, r, ga, mean_dv, mean_dvx, a.slope, a.dx + row, w);
+        else
+          grad_input_row<false>(a.x + row, a.dy + row, a.dy + row, m, r, ga, mean_dv, mean_dvx, a.slope, a.dx + row, w);
       }
     });
   });

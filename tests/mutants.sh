@@ -28,8 +28,8 @@ engine/ops_product.cpp|ta ? matmul(b, c.dy, tb, true) : matmul(c.dy, b, false, !
 engine/ops_product.cpp|: s == a ? first : second;|: s == a ? detach(first) : second;
 engine/tape.cpp|z.push_back(outer ? alias(x) : detach(x));|z.push_back(x);
 engine/tape.cpp|sum = sum ? add(sum, d[i]) : d[i];|sum = d[i];
-kernels/norm_cpu.cpp|a.dx[row + i] = r[i] * (dv * ga[i] - mean_dv[i] - xhat * mean_dvx[i]);|a.dx[row + i] = r[i] * (dv * ga[i] - mean_dv[i]);
-kernels/norm_cpu.cpp|acc[1][i] += dv * ((a.x[row + i] - m[i]) * r[i]);|acc[1][i] += dv * (a.x[row + i] * r[i]);
+kernels/norm_cpu.cpp|dv * gamma[i] - mean_dv[i] - (x[i] - mean[i]) * rstd[i] * mean_dvx[i]|dv * gamma[i] - mean_dv[i]
+kernels/norm_cpu.cpp|products[i] += dv * ((x[i] - mean[i]) * rstd[i]);|products[i] += dv * (x[i] * rstd[i]);
 kernels/resize_cpu.cpp|2 * (n - 1) - i : i; }|2 * n - 1 - i : i; }
 LIST
 )

@@ -33,9 +33,9 @@ int available_threads() {
 
 void bound_spinning(char** argv) {
   if (std::getenv("OMP_WAIT_POLICY") || std::getenv("GOMP_SPINCOUNT")) return;
-  // Alone on the machine 3000 turns cost nothing against libgomp's own choice; beside one busy process that choice
+  // Alone on the machine 2000 turns cost nothing against libgomp's own choice; beside one busy process that choice
   // makes training 5 to 20 times slower, because a thread that waits keeps the processor from the one it waits for.
-  ::setenv("GOMP_SPINCOUNT", "3000", 1);
+  ::setenv("GOMP_SPINCOUNT", "2000", 1);
   std::error_code error;
   const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe", error);
   if (!error) ::execv(self.c_str(), argv);  // where that fails, the program goes on as it is
