@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Plants wrong lines, one at a time, in a copy of the sources, and checks that the tests notice each of them.
-# Takes about 15 minutes; not part of the test command.
+# Takes about 10 minutes; not part of the test command.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 work=$(mktemp -d)
@@ -49,10 +49,11 @@ PY
   then echo "mutant $number: '$from' no longer stands in $file"; missed=$((missed + 1)); continue; fi
   if ! cmake --build --preset cpu --target duel_tests >"$work/build.log" 2>&1; then
     echo "mutant $number: does not build"; missed=$((missed + 1))
-  elif timeout 300 build/cpu/bin/duel_tests -tc='ops*,golden*,tape*,step*,conv*,matmul*' >/dev/null 2>&1; then
+  elif timeout 300 build/cpu/bin/duel_tests -tc='ops*,golden*,tape*' >/dev/null 2>&1; then
     echo "mutant $number: NOT CAUGHT in $file: $to"; missed=$((missed + 1))
   else
     caught=$((caught + 1))
+    echo "mutant $number: caught in $file"
   fi
   cp "$work/original" "$file"
 done <<<"$mutants"
