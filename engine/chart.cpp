@@ -22,12 +22,6 @@ using namespace charts;
 using Surface = std::unique_ptr<cairo_surface_t, decltype(&cairo_surface_destroy)>;
 using Context = std::unique_ptr<cairo_t, decltype(&cairo_destroy)>;
 
-struct Colour {
-  double red, green, blue;
-};
-// Okabe and Ito's palette, which the colour-blind can tell apart, without its yellow: too pale on white.
-constexpr Colour palette[] = {{0.00, 0.45, 0.70}, {0.84, 0.37, 0.00}, {0.00, 0.62, 0.45}, {0.80, 0.47, 0.65},
-                              {0.90, 0.62, 0.00}, {0.34, 0.71, 0.91}, {0.25, 0.25, 0.25}};
 constexpr Colour text_colour{0.20, 0.22, 0.25}, quiet_colour{0.45, 0.47, 0.50};
 constexpr double left_margin = 84, right_margin = 28, bottom_margin = 56, text_size = 12, title_size = 14;
 
@@ -57,6 +51,9 @@ class Panel {
   }
 
  private:
+  void colour(std::size_t series, double alpha = 1) {
+    colour(chart_.series[series].reference ? quiet_colour : palette[series % std::size(palette)], alpha);
+  }
   void colour(Colour c, double alpha = 1) { cairo_set_source_rgba(cairo_, c.red, c.green, c.blue, alpha); }
   double px(double x) const { return left_margin + (x - x_.low) / x_.span() * (right_ - left_margin); }
   // Far outside is cut off: cairo's coordinates have 24 bits.
@@ -94,7 +91,7 @@ class Panel {
   }
   void dashes(std::size_t series) {
     constexpr double patterns[][2] = {{7, 4}, {2, 4}, {12, 3}};
-    const std::size_t round = series / std::size(palette);
+    const std::size_t round = chart_.series[series].reference ? 1 : series / std::size(palette);
     cairo_set_dash(cairo_, patterns[(round + 2) % 3], round == 0 ? 0 : 2, 0);
   }
 
@@ -137,7 +134,7 @@ class Panel {
         }
         x = left_margin, y += 18;
       }
-      colour(palette[entries[k].series % std::size(palette)]);
+      colour(entries[k].series);
       cairo_set_line_width(cairo_, 2.5);
       dashes(entries[k].series);
       line(x, y - 4, x + 20, y - 4);
@@ -151,13 +148,7 @@ class Panel {
   }
 
   void draw_axes() {
-    Range x;
-    double min_step = 1;  // steps and epochs have no fractions
-    const auto include = [&](double v) { x.include(v), min_step = v == std::floor(v) ? min_step : 0; };
-    for (const Curve& c : curves_) {
-      for (const Point& p : c.points) include(p.x);
-      for (const double v : c.missing) include(v);
-    }
+    const auto [x, min_step] = x_axis(curves_);
     x_ = padded(x, 0.012);
     y_ = padded(y_range(curves_), 0.05);
     const double y_count = std::max(3.0, (bottom_ - top_) / 40), x_count = std::max(2.0, (right_ - left_margin) / 100);
@@ -202,29 +193,20 @@ class Panel {
     write("no values", (left_margin + right_) / 2, (top_ + bottom_) / 2, 0.5);
   }
 
-  // A polyline that visits, in each pixel column, no more than its first, lowest, highest and last point.
   void trace(const Points& points, std::size_t series, double line_width, double alpha) {
-    colour(palette[series % std::size(palette)], alpha);
+    colour(series, alpha);
     cairo_set_line_width(cairo_, line_width);
     cairo_set_line_join(cairo_, CAIRO_LINE_JOIN_ROUND);
     cairo_set_line_cap(cairo_, CAIRO_LINE_CAP_ROUND);
     dashes(series);
-    for (std::size_t i = 0, end; i < points.size(); i = end) {
-      const auto joined = [&](std::size_t k) { return points[k].index == points[k - 1].index + 1; };
-      const double column = std::floor(px(points[i].x));
-      std::array<std::size_t, 4> visit{i, i, i, i};
-      for (end = i + 1; end < points.size() && joined(end) && std::floor(px(points[end].x)) == column; ++end) {
-        if (points[end].y < points[visit[1]].y) visit[1] = end;
-        if (points[end].y > points[visit[2]].y) visit[2] = end;
-        visit[3] = end;
-      }
-      std::sort(visit.begin(), visit.end());
-      if (i == 0 || !joined(i)) cairo_move_to(cairo_, px(points[i].x), py(points[i].y));
-      for (const std::size_t k : visit) cairo_line_to(cairo_, px(points[k].x), py(points[k].y));
+    for (const Points& part : strokes(points, [this](double x) { return px(x); })) {
+      cairo_new_sub_path(cairo_);
+      for (const Point& p : part) cairo_line_to(cairo_, px(p.x), py(p.y));
+      if (part.size() == 1) cairo_line_to(cairo_, px(part[0].x), py(part[0].y));  // a point of its own shows, too
     }
     cairo_stroke(cairo_);
     cairo_set_dash(cairo_, nullptr, 0, 0);
-    if (points.size() > 60) return;
+    if (points.size() > 60 || chart_.series[series].reference) return;
     for (const Point& p : points) {
       cairo_new_sub_path(cairo_);
       cairo_arc(cairo_, px(p.x), py(p.y), 3, 0, 2 * std::numbers::pi);
@@ -234,16 +216,12 @@ class Panel {
 
   // Triangles for values beyond the y axis, crosses for those with no place on it, and how many there are of them.
   void draw_marks() {
-    std::size_t outside = 0, missing = 0;
-    Range reach;
     cairo_set_line_width(cairo_, 1.3);
     for (std::size_t i = 0; i < curves_.size(); ++i) {
-      colour(palette[i % std::size(palette)]);
+      colour(i);
       double last[2] = {-1e9, -1e9};  // marks closer than 6 pixels are left out, on the lower and on the upper edge
       for (const Point& p : curves_[i].points) {
         if (p.y >= y_.low && p.y <= y_.high) continue;
-        ++outside;
-        reach.include(p.y);
         const bool up = p.y > y_.high;
         const double x = px(p.x), tip = up ? top_ - 1 : bottom_ + 1, base = tip + (up ? 7 : -7);
         if (std::abs(x - std::exchange(last[up], x)) < 6) continue;
@@ -251,7 +229,6 @@ class Panel {
         cairo_line_to(cairo_, x - 4.5, base);
         cairo_fill(cairo_);
       }
-      missing += curves_[i].missing.size() + curves_[i].unplaced;
       double previous = -1e9;
       for (const double v : curves_[i].missing) {
         const double x = px(v), y = bottom_ - 6 - 9 * static_cast<double>(i % 4);
@@ -262,23 +239,9 @@ class Panel {
         cairo_stroke(cairo_);
       }
     }
-    write_note(outside, missing, reach);
-  }
-
-  void write_note(std::size_t outside, std::size_t missing, Range reach) {
-    std::string note;
-    const auto value = [&](double y) { return fmt::format("{:.3g}", chart_.log_y ? std::pow(10, y) : y); };
-    if (outside > 0) {
-      note = fmt::format("▲ {} outside", outside);
-      if (reach.low < y_.low) note += fmt::format(", lowest {}", value(reach.low));
-      if (reach.high > y_.high) note += fmt::format(", highest {}", value(reach.high));
-    }
-    if (missing > 0)
-      note += fmt::format("{}× {} not finite{}", note.empty() ? "" : "   ", missing,
-                          chart_.log_y ? " or not positive" : "");
     font(text_size - 1);
     colour(quiet_colour);
-    write(fitted(note, right_ - note_left_), right_, bottom_ + 38, 1);
+    write(fitted(off_axis_note(curves_, y_, chart_.log_y), right_ - note_left_), right_, bottom_ + 38, 1);
   }
 
   cairo_t* cairo_;

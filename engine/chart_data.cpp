@@ -1,6 +1,7 @@
 #include "engine/chart_data.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <utility>
 
@@ -106,6 +107,55 @@ std::vector<Tick> log_ticks(Range r, double count) {
     }
   }
   return out;
+}
+
+XAxis x_axis(const std::vector<Curve>& curves) {
+  XAxis x;
+  const auto include = [&](double v) { x.range.include(v), x.min_step = v == std::floor(v) ? x.min_step : 0; };
+  for (const Curve& c : curves) {
+    for (const Point& p : c.points) include(p.x);
+    for (const double v : c.missing) include(v);
+  }
+  return x;
+}
+
+std::vector<Points> strokes(const Points& points, const std::function<double(double)>& column) {
+  std::vector<Points> out;
+  for (std::size_t i = 0, end; i < points.size(); i = end) {
+    const auto joined = [&](std::size_t k) { return points[k].index == points[k - 1].index + 1; };
+    const double here = std::floor(column(points[i].x));
+    std::array<std::size_t, 4> visit{i, i, i, i};
+    for (end = i + 1; end < points.size() && joined(end) && std::floor(column(points[end].x)) == here; ++end) {
+      if (points[end].y < points[visit[1]].y) visit[1] = end;
+      if (points[end].y > points[visit[2]].y) visit[2] = end;
+      visit[3] = end;
+    }
+    std::sort(visit.begin(), visit.end());
+    if (i == 0 || !joined(i)) out.emplace_back();
+    const auto last = std::unique(visit.begin(), visit.end());
+    for (auto k = visit.begin(); k != last; ++k) out.back().push_back(points[*k]);
+  }
+  return out;
+}
+
+std::string off_axis_note(const std::vector<Curve>& curves, Range y, bool log_y) {
+  std::size_t outside = 0, missing = 0;
+  Range reach;
+  for (const Curve& c : curves) {
+    for (const Point& p : c.points)
+      if (p.y < y.low || p.y > y.high) ++outside, reach.include(p.y);
+    missing += c.missing.size() + c.unplaced;
+  }
+  std::string note;
+  const auto value = [&](double v) { return fmt::format("{:.3g}", log_y ? std::pow(10, v) : v); };
+  if (outside > 0) {
+    note = fmt::format("▲ {} outside", outside);
+    if (reach.low < y.low) note += fmt::format(", lowest {}", value(reach.low));
+    if (reach.high > y.high) note += fmt::format(", highest {}", value(reach.high));
+  }
+  if (missing > 0)
+    note += fmt::format("{}× {} not finite{}", note.empty() ? "" : "   ", missing, log_y ? " or not positive" : "");
+  return note;
 }
 
 bool noisy(const Points& points) {

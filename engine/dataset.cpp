@@ -47,6 +47,13 @@ struct Slot {
   Cursor after;
 };
 
+void copy_mirrored(const std::uint8_t* image, std::int64_t height, std::int64_t width, std::int64_t channels,
+                   std::uint8_t* out) {
+  for (std::int64_t y = 0; y < height; ++y, image += width * channels)
+    for (std::int64_t x = width - 1; x >= 0; --x, out += channels)
+      for (std::int64_t c = 0; c < channels; ++c) out[c] = image[x * channels + c];
+}
+
 // Three: one in the caller's hands, one ready, one being filled.
 constexpr std::size_t ring_size = 3;
 
@@ -55,7 +62,10 @@ constexpr std::size_t ring_size = 3;
 // The thread runs from the first next on; seek, another request and a failure stop it, the next next starts it again.
 // While it runs it owns the slots from head on, `order` and `ahead`; all else it shares is under the mutex.
 struct Dataset::Prefetcher {
-  Prefetcher(ImageSet set, std::uint64_t order_seed) : images(std::move(set)), seed(order_seed) { check(images); }
+  Prefetcher(ImageSet set, std::uint64_t order_seed, bool with_flips)
+      : images(std::move(set)), seed(order_seed), flip(with_flips) {
+    check(images);
+  }
   ~Prefetcher() { stop(); }
   Prefetcher(const Prefetcher&) = delete;
   Prefetcher& operator=(const Prefetcher&) = delete;
@@ -67,9 +77,11 @@ struct Dataset::Prefetcher {
   void run();
   void fill(Slot& slot);
   void shuffle(std::int64_t epoch);
+  bool is_flipped(const Cursor& at) const;
 
   const ImageSet images;
   const std::uint64_t seed;
+  const bool flip;
 
   // Of the caller's thread.
   Cursor cursor;
@@ -199,7 +211,11 @@ void Dataset::Prefetcher::fill(Slot& slot) {
     if (order_epoch != ahead.epoch) shuffle(ahead.epoch);
     for (std::int64_t i = 0; i < batch_size; ++i, ++ahead.index) {
       const auto sample = static_cast<std::size_t>(order[static_cast<std::size_t>(ahead.index)]);
-      std::memcpy(pixels, images.pixels.data() + sample * image_bytes, image_bytes);
+      const std::uint8_t* image = images.pixels.data() + sample * image_bytes;
+      if (flip && is_flipped(ahead))
+        copy_mirrored(image, images.height, images.width, images.channels, pixels);
+      else
+        std::memcpy(pixels, image, image_bytes);
       pixels += image_bytes;
       if (labels) *labels++ = images.labels[sample];
     }
@@ -215,8 +231,15 @@ void Dataset::Prefetcher::shuffle(std::int64_t epoch) {
   order_epoch = epoch;
 }
 
-Dataset::Dataset(ImageSet images, std::uint64_t seed)
-    : prefetcher_(std::make_unique<Prefetcher>(std::move(images), seed)) {}
+// A stream of its own for every sample: whatever was drawn before does not matter.
+bool Dataset::Prefetcher::is_flipped(const Cursor& at) const {
+  constexpr std::uint64_t of_flips = 0x666c6970;  // apart from the stream of the order
+  SplitMix64 epoch = SplitMix64::stream(seed ^ of_flips, static_cast<std::uint64_t>(at.epoch));
+  return SplitMix64::stream(epoch.next(), static_cast<std::uint64_t>(at.index)).next() >> 63;
+}
+
+Dataset::Dataset(ImageSet images, std::uint64_t seed, bool flip)
+    : prefetcher_(std::make_unique<Prefetcher>(std::move(images), seed, flip)) {}
 Dataset::Dataset(Dataset&&) noexcept = default;
 Dataset& Dataset::operator=(Dataset&&) noexcept = default;
 Dataset::~Dataset() = default;
@@ -241,11 +264,27 @@ void Dataset::seek(Cursor to) {
 const ImageSet& Dataset::images() const { return prefetcher_->images; }
 std::int64_t Dataset::size() const { return prefetcher_->images.count; }
 
-Dataset load_dataset(const std::string& spec, std::uint64_t seed) {
-  constexpr std::int64_t glyph_count = 60000;
-  constexpr std::uint64_t glyph_seed = 1;
-  if (spec == "glyphs") return Dataset(make_glyphs(glyph_count, glyph_seed), seed);
-  return Dataset(load_images(spec), seed);
+namespace {
+
+bool is_glyphs(const std::string& spec) { return spec == "glyphs"; }
+ImageSet load_glyphs(std::int64_t count, std::uint64_t seed, const ImageOptions& options) {
+  ImageSet set = make_glyphs(options.limit > 0 ? std::min(options.limit, count) : count, seed);
+  apply_options(set, options);
+  return set;
+}
+
+}  // namespace
+
+Dataset load_dataset(const std::string& spec, std::uint64_t seed, const ImageOptions& options, bool flip) {
+  constexpr std::int64_t train_glyphs = 60000;
+  if (is_glyphs(spec)) return Dataset(load_glyphs(train_glyphs, 1, options), seed, flip);
+  return Dataset(load_images(spec, options), seed, flip);
+}
+
+std::optional<ImageSet> load_held_out(const std::string& spec, const ImageOptions& options) {
+  constexpr std::int64_t test_glyphs = 10000;
+  if (is_glyphs(spec)) return load_glyphs(test_glyphs, 2, options);
+  return load_test_images(spec, options);
 }
 
 }  // namespace duel

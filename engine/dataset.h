@@ -2,6 +2,7 @@
 #pragma once
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -24,12 +25,13 @@ struct Cursor {
 
 // Samples without replacement: epoch e is a permutation of all images that depends on (seed, e) alone. Every batch is
 // full; where an epoch has fewer than a batch left, the rest is dropped and the next epoch begins. So seed and cursor
-// determine all batches that follow.
+// determine all batches that follow. With `flip` each sample is mirrored left to right with probability 1/2, decided by
+// (seed, epoch, index in the epoch) alone.
 // One thread at a time may use a Dataset. One that was moved from may only be assigned to or destroyed.
 class Dataset {
  public:
   // Error: the set is empty, or its sizes, pixels and labels disagree.
-  Dataset(ImageSet images, std::uint64_t seed);
+  Dataset(ImageSet images, std::uint64_t seed, bool flip = false);
   Dataset(Dataset&&) noexcept;
   Dataset& operator=(Dataset&&) noexcept;
   ~Dataset();
@@ -54,7 +56,11 @@ class Dataset {
 };
 
 // "glyphs": 60000 built-in digits (engine/glyphs.h), always the same ones; else what load_images reads. `seed` decides
-// the order only.
-Dataset load_dataset(const std::string& spec, std::uint64_t seed = 0);
+// the order and the flips only.
+Dataset load_dataset(const std::string& spec, std::uint64_t seed = 0, const ImageOptions& options = {},
+                     bool flip = false);
+
+// The held-out images of the same data, where there are some: 10000 other glyphs, or those of load_test_images.
+std::optional<ImageSet> load_held_out(const std::string& spec, const ImageOptions& options = {});
 
 }  // namespace duel

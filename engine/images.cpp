@@ -1,223 +1,132 @@
 #include "engine/images.h"
 
-#include <zlib.h>
-
 #include <algorithm>
 #include <array>
-#include <cerrno>
-#include <cstring>
+#include <exception>
 #include <filesystem>
 #include <fstream>
-#include <limits>
 #include <new>
-#include <optional>
-#include <span>
-#include <string_view>
+#include <stdexcept>
 #include <utility>
 
 #include "engine/error.h"
+#include "engine/image_file.h"
+#include "engine/image_readers.h"
 
 namespace duel {
 namespace {
 
 namespace fs = std::filesystem;
 
-// Bytes of a plain file or of a gzip stream, told apart by their first two bytes. Not zlib's gzread, which lets a
-// stream pass that ends before its checksum.
-class ByteReader {
- public:
-  explicit ByteReader(const fs::path& path)
-      : name_(path.string()), disk_bytes_(fs::file_size(path)), file_(path, std::ios::binary), input_(1 << 16) {
-    require(file_.is_open(), "{}: cannot be opened: {}", name_, std::strerror(errno));
-    refill();
-    gzip_ = stream_.avail_in >= 2 && input_[0] == 0x1f && input_[1] == 0x8b;
-    constexpr int gzip_window = 15 + 16;
-    if (gzip_ && inflateInit2(&stream_, gzip_window) != Z_OK) throw std::bad_alloc();
-  }
-  ~ByteReader() {
-    if (gzip_) inflateEnd(&stream_);
-  }
-  ByteReader(const ByteReader&) = delete;
-  ByteReader& operator=(const ByteReader&) = delete;
-
-  const std::string& name() const { return name_; }
-  // Bytes of a plain file. A gzip stream says nothing that could be trusted.
-  std::optional<std::uint64_t> known_size() const { return gzip_ ? std::nullopt : std::optional(disk_bytes_); }
-
-  // Fills `to` (less than 4 GiB) as far as the file goes. Returns how many bytes that was.
-  std::size_t read(std::span<std::uint8_t> to) {
-    stream_.next_out = to.data();
-    stream_.avail_out = static_cast<uInt>(to.size());
-    while (stream_.avail_out > 0) {
-      if (stream_.avail_in == 0 && !refill()) {
-        require(!gzip_ || between_members_, "{}: the gzip stream is truncated", name_);
-        break;
-      }
-      if (gzip_)
-        inflate_some();
-      else
-        copy_some();
-    }
-    return to.size() - stream_.avail_out;
-  }
-
- private:
-  bool refill() {
-    file_.read(reinterpret_cast<char*>(input_.data()), static_cast<std::streamsize>(input_.size()));
-    require(!file_.bad(), "{}: cannot be read: {}", name_, std::strerror(errno));
-    stream_.next_in = input_.data();
-    stream_.avail_in = static_cast<uInt>(file_.gcount());
-    return stream_.avail_in > 0;
-  }
-  void copy_some() {
-    const uInt n = std::min(stream_.avail_in, stream_.avail_out);
-    std::memcpy(stream_.next_out, stream_.next_in, n);
-    stream_.next_in += n, stream_.avail_in -= n;
-    stream_.next_out += n, stream_.avail_out -= n;
-  }
-  void inflate_some() {
-    if (between_members_) inflateReset(&stream_);
-    const int code = inflate(&stream_, Z_NO_FLUSH);
-    if (code == Z_MEM_ERROR) throw std::bad_alloc();
-    require(code == Z_OK || code == Z_STREAM_END, "{}: the gzip stream is damaged: {}", name_,
-            stream_.msg ? stream_.msg : zError(code));
-    between_members_ = code == Z_STREAM_END;
-  }
-
-  std::string name_;
-  std::uint64_t disk_bytes_;
-  std::ifstream file_;
-  std::vector<std::uint8_t> input_;
-  z_stream stream_ = {};
-  bool gzip_ = false, between_members_ = false;
-};
-
-// An IDX file of bytes: magic 0x0000'08'<rank>, one big-endian 32-bit word an axis, then the bytes, row-major.
-struct Idx {
-  std::array<std::int64_t, 3> dim = {1, 1, 1};
-  std::vector<std::uint8_t> bytes;
-};
-
-constexpr std::string_view axis_names[] = {"count", "height", "width"};
-
-std::uint32_t read_word(ByteReader& in, std::string_view field) {
-  std::uint8_t b[4];
-  const std::size_t got = in.read(b);
-  require(got == 4, "{}: truncated in the {}: {} of its 4 bytes are there", in.name(), field, got);
-  return (std::uint32_t{b[0]} << 24) | (std::uint32_t{b[1]} << 16) | (std::uint32_t{b[2]} << 8) | std::uint32_t{b[3]};
+void check(const ImageOptions& options) {
+  constexpr std::int64_t largest = 4096;
+  require(options.size >= 0 && options.size <= largest, "[load_images] size is {}, expected 0 to {}", options.size,
+          largest);
+  require(options.limit >= 0, "[load_images] limit is {}, expected 0 or more", options.limit);
 }
 
-// The declared number of bytes, at least 1. Height and width are at most 2^16, so the product fits 64 bits.
-std::uint64_t read_header(ByteReader& in, int rank, Idx& idx) {
-  const std::uint32_t magic = read_word(in, "magic number");
-  const std::uint32_t expected = 0x0800u + static_cast<std::uint32_t>(rank);
-  require(magic == expected, "{}: the magic number is 0x{:08x}, expected 0x{:08x} (IDX, bytes, {} axes)", in.name(),
-          magic, expected, rank);
-  std::uint64_t total = 1;
-  for (int i = 0; i < rank; ++i) {
-    const std::uint32_t n = read_word(in, axis_names[i]);
-    const std::uint32_t most = i == 0 ? std::numeric_limits<std::uint32_t>::max() : 1u << 16;
-    require(n >= 1 && n <= most, "{}: the {} is {}, expected 1 to {}", in.name(), axis_names[i], n, most);
-    idx.dim[static_cast<std::size_t>(i)] = n;
-    total *= n;
-  }
-  require(total <= std::numeric_limits<std::int64_t>::max(), "{}: declares {} bytes, more than any file holds",
-          in.name(), total);
-  return total;
-}
-
-[[noreturn]] void fail_size(const std::string& file, std::uint64_t found, std::uint64_t declared) {
-  if (found < declared) fail("{}: truncated: {} bytes follow the header, which declares {}", file, found, declared);
-  fail("{}: trailing bytes: more follow the header than the {} bytes that it declares", file, declared);
-}
-
-Idx read_idx(const fs::path& path, int rank) {
-  ByteReader in(path);
-  Idx idx;
-  const std::uint64_t declared = read_header(in, rank, idx);
-  if (const auto size = in.known_size()) {
-    const std::uint64_t held = *size - 4u * static_cast<std::uint64_t>(rank + 1);
-    if (held != declared) fail_size(in.name(), held, declared);
-    idx.bytes.reserve(declared);
-  }
-  // A gzip stream may declare anything, so the memory follows what comes out of it.
-  constexpr std::uint64_t chunk = 1 << 20;
-  while (idx.bytes.size() < declared) {
-    const std::size_t begin = idx.bytes.size();
-    const std::size_t want = std::min<std::uint64_t>(chunk, declared - begin);
-    idx.bytes.resize(begin + want);
-    const std::size_t got = in.read({idx.bytes.data() + begin, want});
-    if (got < want) fail_size(in.name(), begin + got, declared);
-  }
-  std::uint8_t extra;
-  if (in.read({&extra, 1}) != 0) fail_size(in.name(), declared + 1, declared);
-  return idx;
-}
-
-std::string with_gz_or_not(const fs::path& stem) {
-  for (const char* end : {"", ".gz"}) {
-    const std::string path = stem.string() + end;
-    if (fs::is_regular_file(path)) return path;
-  }
-  return {};
-}
-
-// The labels beside an images file, or "" where there are none.
-std::string find_labels(const fs::path& images) {
-  std::string file = images.filename().string();
-  if (file.ends_with(".gz")) file.resize(file.size() - 3);
-  for (const std::string separator : {"-", "."}) {
-    const std::string tail = "images" + separator + "idx3-ubyte";
-    if (!file.ends_with(tail)) continue;
-    const std::string stem = file.substr(0, file.size() - tail.size());
-    return with_gz_or_not(images.parent_path() / (stem + "labels" + separator + "idx1-ubyte"));
-  }
-  return {};
-}
-
-ImageSet load_idx(const fs::path& path, std::string name) {
-  Idx images = read_idx(path, 3);
-  ImageSet set{.name = std::move(name),
-               .count = images.dim[0],
-               .height = images.dim[1],
-               .width = images.dim[2],
-               .channels = 1,
-               .pixels = std::move(images.bytes),
-               .labels = {}};
-  const std::string labels_path = find_labels(path);
-  if (labels_path.empty()) return set;
-  const Idx labels = read_idx(labels_path, 1);
-  require(labels.dim[0] == set.count, "{}: the count is {} labels, expected {}: one for each image of {}", labels_path,
-          labels.dim[0], set.count, path.string());
-  set.labels.assign(labels.bytes.begin(), labels.bytes.end());
-  set.classes = *std::max_element(set.labels.begin(), set.labels.end()) + 1;
+std::optional<ImageSet> load_folder(const fs::path& folder, const ImageOptions& options) {
+  std::optional<ImageSet> set;
+  if (const auto file = find_idx(folder, options.test))
+    set = read_idx_images(*file);
+  else if (const auto files = find_cifar(folder, options.test); !files.empty())
+    set = read_cifar(files, options.limit);
+  else
+    set = read_image_folder(folder, options);
+  if (set) set->name = fs::canonical(folder).filename().string();
   return set;
 }
 
-ImageSet load_folder(const fs::path& folder, bool test) {
-  const std::string stem = test ? "t10k-images" : "train-images";
-  const std::string name = fs::canonical(folder).filename().string();
-  for (const char* separator : {"-", "."}) {
-    const std::string file = with_gz_or_not(folder / (stem + separator + "idx3-ubyte"));
-    if (!file.empty()) return load_idx(file, name);
-  }
-  fail("{}: the folder holds no images that can be read, expected {}-idx3-ubyte or {}-idx3-ubyte.gz", folder.string(),
-       stem, stem);
+ImageSet load_file(const fs::path& path, const ImageOptions& options) {
+  std::array<char, 8> start{};
+  std::ifstream(path, std::ios::binary).read(start.data(), start.size());
+  require(!is_image(std::as_bytes(std::span(start))), "{}: found a single image, expected a folder of images",
+          path.string());
+  if (path.extension() == ".bin") return read_cifar({path}, options.limit);
+  return read_idx_images(path);
 }
 
-}  // namespace
+[[noreturn]] void fail_empty(const fs::path& folder, bool test) {
+  std::int64_t files = 0;
+  for (const auto& entry : fs::directory_iterator(folder)) files += !entry.path().empty();
+  if (test)
+    fail(
+        "{}: the folder holds no test images, expected t10k-images-idx3-ubyte or .gz, test_batch.bin, or folders train "
+        "and test of PNG or JPEG files",
+        folder.string());
+  fail(
+      "{}: the folder holds no images that can be read among its {} entries, expected PNG or JPEG files, folders of "
+      "them, data_batch_*.bin, train-images-idx3-ubyte or train-images-idx3-ubyte.gz",
+      folder.string(), files);
+}
 
-ImageSet load_images(const std::string& path, bool test) {
+// Runs `load`; what the system or the memory has against it becomes an Error that names the path.
+template <class Load>
+auto guarded(const std::string& path, Load load) {
   try {
-    require(fs::exists(path), "{}: no such file or folder", path);
-    if (fs::is_directory(path)) return load_folder(path, test);
-    require(fs::is_regular_file(path), "{}: neither a file nor a folder", path);
-    return load_idx(path, fs::path(path).filename().string());
+    return load();
   } catch (const fs::filesystem_error& e) {
     fail("{}: cannot be read: {}", path, e.code().message());
   } catch (const std::bad_alloc&) {
     fail("{}: the images do not fit in memory", path);
+  } catch (const std::length_error&) {
+    fail("{}: the images do not fit in memory", path);
   }
+}
+
+}  // namespace
+
+ImageSet load_images(const std::string& path, const ImageOptions& options) {
+  check(options);
+  return guarded(path, [&] {
+    require(fs::exists(path), "{}: no such file or folder", path);
+    if (!fs::is_directory(path)) {
+      require(fs::is_regular_file(path), "{}: neither a file nor a folder", path);
+      ImageSet set = load_file(path, options);
+      apply_options(set, options);
+      return set;
+    }
+    std::optional<ImageSet> set = load_folder(path, options);
+    if (!set) fail_empty(path, options.test);
+    apply_options(*set, options);
+    return std::move(*set);
+  });
+}
+
+std::optional<ImageSet> load_test_images(const std::string& path, ImageOptions options) {
+  check(options);
+  options.test = true;
+  return guarded(path, [&] {
+    std::optional<ImageSet> set;
+    if (fs::is_directory(path)) set = load_folder(path, options);
+    if (set) apply_options(*set, options);
+    return set;
+  });
+}
+
+void apply_options(ImageSet& set, const ImageOptions& options) {
+  if (options.limit > 0 && options.limit < set.count) {
+    set.count = options.limit;
+    set.pixels.resize(static_cast<std::size_t>(set.count * set.height * set.width * set.channels));
+    set.pixels.shrink_to_fit();
+    if (!set.labels.empty()) set.labels.resize(static_cast<std::size_t>(set.count));
+  }
+  const std::int64_t size = options.size, c = set.channels;
+  if (size == 0 || (set.height == size && set.width == size)) return;
+  std::vector<std::uint8_t> resized(static_cast<std::size_t>(set.count) * static_cast<std::size_t>(size * size * c));
+  const std::uint8_t* in = set.pixels.data();
+  std::exception_ptr failure;
+#pragma omp parallel for schedule(static)
+  for (std::int64_t i = 0; i < set.count; ++i) try {
+      crop_and_resize(in + i * set.height * set.width * c, set.height, set.width, c, size,
+                      resized.data() + i * size * size * c);
+    } catch (...) {
+#pragma omp critical
+      failure = std::current_exception();
+    }
+  if (failure) std::rethrow_exception(failure);
+  set.pixels = std::move(resized);
+  set.height = set.width = size;
 }
 
 }  // namespace duel

@@ -1,27 +1,56 @@
 // Labelled images in memory, and how they come out of files.
 #pragma once
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
+
+#include "engine/resize.h"
 
 namespace duel {
 
 struct ImageSet {
   std::string name;
   std::int64_t count = 0, height = 0, width = 0, channels = 0;
-  std::vector<std::uint8_t> pixels;  // (N,H,W,C), 0 is black, 255 is white
-  std::vector<std::int32_t> labels;  // (N), each in [0, classes); empty when unlabelled
-  std::int64_t classes = 0;          // the largest label + 1; 0 when unlabelled
+  std::vector<std::uint8_t> pixels;           // (N,H,W,C), 0 is black, 255 is white
+  std::vector<std::int32_t> labels;           // (N), each in [0, classes); empty when unlabelled
+  std::int64_t classes = 0;                   // 0 when unlabelled; for IDX, which does not say, the largest label + 1
+  std::vector<std::string> class_names = {};  // (classes), or empty where the data do not name them
+  std::int64_t skipped = 0;                   // broken images left out; what was wrong with the first of them
+  std::string first_skipped = {};
 };
 
-// Reads IDX files (LeCun, Cortes and Burges, "The MNIST database", yann.lecun.com/exdb/mnist), plain or gzip.
-//   a folder: train-images-idx3-ubyte[.gz], and train-labels-idx1-ubyte[.gz] where there is one. `test` asks for
-//             t10k-* instead. "train-images.idx3-ubyte" is accepted too; of plain and .gz the plain one is taken.
-//   a file:   one idx3 file; its labels are looked for beside it if it is called *images-idx3-ubyte[.gz].
-// Error: nothing of these is there; or a file has a wrong magic number, is zero sized, truncated, followed by further
-// bytes or no valid gzip; or labels and images differ in number. Memory grows with what a file holds, never with what
-// its header declares.
-ImageSet load_images(const std::string& path, bool test = false);
+struct ImageOptions {
+  bool test = false;         // a folder's test images in the place of its training images
+  std::int64_t size = 0;     // crop to the middle square, resize to size x size (engine/resize.h); 0: as they are
+  std::int64_t limit = 0;    // the first so many images; 0: all
+  Color background = {};     // behind images with alpha
+  bool skip_broken = false;  // leave broken PNG and JPEG files out and count them, in the place of an error
+};
+
+// What a path names:
+//   IDX     (LeCun, Cortes and Burges, "The MNIST database", yann.lecun.com/exdb/mnist), plain or gzip. A folder with
+//           train-images-idx3-ubyte[.gz] (t10k-* for the test), or one idx3 file; labels from the idx1 file beside it.
+//           "train-images.idx3-ubyte" is accepted too; of plain and .gz the plain one is taken.
+//   CIFAR   (Krizhevsky 2009, www.cs.toronto.edu/~kriz/cifar.html), the binary version. A folder with data_batch_*.bin
+//           (test_batch.bin), or with train.bin (test.bin) of CIFAR-100, which gets its fine labels; or one .bin file.
+//   images  PNG and JPEG files in a folder, or in folders of it, one a class and labelled in the order of their names.
+//           Of folders train and test (or val, valid, validation) train is taken, or test where it is asked for. One
+//           folder alone is no class: its images are unlabelled. They are grey if all are, RGB otherwise.
+//           Files of other kinds, and what has a name that starts with a dot, are passed over.
+// Order: as in the file; for images that of the names, byte by byte; of class folders the first of each class, then the
+// second of each and so on. So a limit keeps the classes balanced.
+// Error, in one line that names the file: nothing of these is there; images of different sizes and no options.size; a
+// broken image (engine/image_file.h); or an IDX or CIFAR file that is truncated, followed by further bytes, no valid
+// gzip, or has a wrong magic number, size or label. Memory grows with what a file holds, never with what its header
+// declares.
+ImageSet load_images(const std::string& path, const ImageOptions& options = {});
+
+// The test images of a folder that has some; else none. Error: as above.
+std::optional<ImageSet> load_test_images(const std::string& path, ImageOptions options = {});
+
+// Keeps the first `limit` images (0: all), and crops and resizes them to size x size (0: as they are).
+void apply_options(ImageSet& set, const ImageOptions& options);
 
 // SplitMix64 (Steele, Lea and Flood 2014): the generator behind the data sets. Any 64-bit state is a good seed.
 struct SplitMix64 {

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "kernels/view.h"
@@ -16,6 +17,7 @@ struct Launch {
   double flops;        // multiplications and additions
   double bytes;        // read and written, each operand counted once
   std::function<void()> run;
+  std::vector<kernels::View> views;  // the operands, results included
 };
 
 struct Recording {
@@ -40,11 +42,9 @@ LaunchHook& launch_hook();
 
 namespace detail {
 template <class T>
-double view_bytes(const T& a) {
+void collect(std::vector<kernels::View>& views, const T& a) {
   if constexpr (std::is_same_v<T, kernels::View>)
-    return static_cast<double>(a.bytes());
-  else
-    return 0;
+    if (a) views.push_back(a);
 }
 void submit(Launch l);
 }  // namespace detail
@@ -53,9 +53,12 @@ void submit(Launch l);
 template <class... P>
 void launch(const char* op, double flops, const kernels::Kernel<P...>& kernel, Device device,
             std::type_identity_t<P>... args) {
-  const double bytes = (0.0 + ... + detail::view_bytes(args));
+  std::vector<kernels::View> views;
+  (detail::collect(views, args), ...);
+  double bytes = 0;
+  for (const kernels::View& v : views) bytes += static_cast<double>(v.bytes());
   auto f = kernel.on(device);
-  detail::submit({op, kernel.name, flops, bytes, [f, args...] { f(args...); }});
+  detail::submit({op, kernel.name, flops, bytes, [f, args...] { f(args...); }, std::move(views)});
 }
 
 }  // namespace duel

@@ -39,9 +39,9 @@ class Layer {
 // A layer as it acts on one sample.
 struct LayerSummary {
   std::string what;
-  Shape output;             // without the axis of samples
+  Shape output;  // without the axis of samples
   std::int64_t parameters = 0;
-  double flops = 0;         // multiplications and additions
+  double flops = 0;  // multiplications and additions
 };
 
 // A chain of layers, built front to back; every method returns the net. Names of tensors are "<layer>.weight" and so
@@ -66,6 +66,7 @@ class Net {
 
   Tensor operator()(const Tensor& x) const;
   State state(const std::string& prefix = "") const;  // parameters and buffers
+  operator State() const { return state(); }          // so that Adam(net, {...}) reads as it does in a paper
   std::vector<Tensor> parameters() const;
   // Layer by layer for one sample of this shape, by running it; batch norm then takes its running statistics.
   std::vector<LayerSummary> summary(const Shape& sample);

@@ -67,6 +67,22 @@ Picture tile(std::span<const std::uint8_t> images, std::int64_t n, std::int64_t 
   return out;
 }
 
+std::vector<std::uint8_t> to_bytes(const Tensor& images) {
+  std::vector<std::uint8_t> out;
+  out.reserve(static_cast<std::size_t>(images.size()));
+  for (const float value : images.to_vector<float>()) {
+    const float v = std::round((value + 1) * 127.5f);
+    out.push_back(static_cast<std::uint8_t>(v >= 0 ? std::min(v, 255.0f) : 0));
+  }
+  return out;
+}
+
+void save_grid(const std::filesystem::path& path, const Tensor& images) {
+  require(images && images.rank() == 4, "[save_grid] images are {}, expected (N,H,W,C)", images);
+  const std::int64_t n = images.dim(0), h = images.dim(1), w = images.dim(2), c = images.dim(3);
+  save_png(path, tile(to_bytes(images), n, h, w, c, 0, 2, grid_scale(h, w)));
+}
+
 void save_png(const std::filesystem::path& path, const Picture& p) {
   require(valid_side(p.height) && valid_side(p.width) && (p.channels == 1 || p.channels == 3),
           "{}: a picture of ({},{},{}), expected sides from 1 to {} and 1 or 3 channels", path.string(), p.height,

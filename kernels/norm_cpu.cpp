@@ -48,11 +48,11 @@ void sum_over_positions(const NormShape& n, std::int64_t w, double (*total)[stri
     }
 }
 
-// The inner loops over the channels of one position. Functions of their own with nothing aliased: inside the lambdas of a
-// parallel region g++ 12 does not vectorise them (norm_apply ran at a tenth of the memory's speed).
+// The inner loops over the channels of one position. Functions of their own with nothing aliased: inside the lambdas of
+// a parallel region g++ 12 does not vectorise them (norm_apply ran at a tenth of the memory's speed).
 template <class T>
-void apply_row(const T* __restrict x, const T* __restrict mean, const T* __restrict scale, const T* __restrict shift, T slope,
-               T* __restrict y, std::int64_t w) {
+void apply_row(const T* __restrict x, const T* __restrict mean, const T* __restrict scale, const T* __restrict shift,
+               T slope, T* __restrict y, std::int64_t w) {
 #pragma omp simd
   for (std::int64_t i = 0; i < w; ++i) {
     const T v = (x[i] - mean[i]) * scale[i] + shift[i];
@@ -60,7 +60,8 @@ void apply_row(const T* __restrict x, const T* __restrict mean, const T* __restr
   }
 }
 template <class T>
-void square_row(const T* __restrict x, const T* __restrict shift, T* __restrict sum, T* __restrict squares, std::int64_t w) {
+void square_row(const T* __restrict x, const T* __restrict shift, T* __restrict sum, T* __restrict squares,
+                std::int64_t w) {
 #pragma omp simd
   for (std::int64_t i = 0; i < w; ++i) {
     const T d = x[i] - shift[i];
@@ -118,9 +119,8 @@ void statistics(const NormShape& n, T eps, const T* x, T* mean, T* rstd) {
     double total[2][strip];
     T shift[strip];  // sums of x - x[0] and its square: no cancellation when the mean is far from 0
     for (std::int64_t i = 0; i < w; ++i) shift[i] = p[i];
-    sum_over_positions<T>(n, w, total, [&](std::int64_t s, T(*acc)[strip]) {
-      square_row(p + s * c, shift, acc[0], acc[1], w);
-    });
+    sum_over_positions<T>(n, w, total,
+                          [&](std::int64_t s, T(*acc)[strip]) { square_row(p + s * c, shift, acc[0], acc[1], w); });
     for (std::int64_t i = 0; i < w; ++i) {
       const double d = total[0][i] / count;
       const double var = std::max(0.0, total[1][i] / count - d * d);

@@ -28,9 +28,7 @@ struct Objective {
     return wasserstein_generator(d_fake);  // of the hinge loss too
   }
   // What D is asked for: a probability where the loss is logistic, a score otherwise.
-  Tensor shown(const Tensor& d) const {
-    return mean(loss == "minimax" || loss == "non-saturating" ? sigmoid(d) : d);
-  }
+  Tensor shown(const Tensor& d) const { return mean(loss == "minimax" || loss == "non-saturating" ? sigmoid(d) : d); }
 };
 
 struct Penalty {
@@ -63,7 +61,8 @@ class ConvGan : public Model {
         n_critic_(s.integer("n-critic")),
         clip_(s.number("clip")),
         ema_decay_(s.number("ema")),
-        objective_{s.word("loss"), s.word("codes") == "0-1-1" ? LeastSquaresCodes{0, 1, 1} : LeastSquaresCodes{-1, 1, 0}},
+        objective_{s.word("loss"),
+                   s.word("codes") == "0-1-1" ? LeastSquaresCodes{0, 1, 1} : LeastSquaresCodes{-1, 1, 0}},
         penalty_{s.word("penalty"), s.number("lambda")},
         g_(dcgan_generator(image.height, image.channels, net_options(s, true))),
         g_ema_(dcgan_generator(image.height, image.channels, net_options(s, true))),
@@ -128,7 +127,8 @@ class ConvGan : public Model {
 };
 
 std::vector<Setting> settings(const ConvGanRecipe& r) {
-  const auto word = [](const char* name, const char* help, const std::string& standard, std::vector<std::string> choices) {
+  const auto word = [](const char* name, const char* help, const std::string& standard,
+                       std::vector<std::string> choices) {
     return Setting{name, help, standard, 0, 0, false, std::move(choices)};
   };
   const auto number = [](const char* name, const char* help, const std::string& standard, double low, double high) {
@@ -137,29 +137,33 @@ std::vector<Setting> settings(const ConvGanRecipe& r) {
   const auto whole = [](const char* name, const char* help, const std::string& standard, double low, double high) {
     return Setting{name, help, standard, low, high, true, {}};
   };
-  return {word("loss", "the adversarial loss", r.loss, {"non-saturating", "minimax", "wasserstein", "least-squares", "hinge"}),
-          word("codes", "a-b-c of the least-squares loss: fake, real, what G wants", r.codes, {"0-1-1", "-1-1-0"}),
-          word("penalty", "on D's gradient: gp and gp0 between real and fake, r1 at real", r.penalty, {"none", "gp", "gp0", "r1"}),
-          number("lambda", "weight of the penalty", r.lambda, 0, 1e6),
-          number("clip", "D's weights are clipped to [-clip, clip]; 0: not", r.clip, 0, 100),
-          word("norm", "normalisation in D", r.norm, {"batch", "none"}),
-          whole("n-critic", "steps of D for each of G", r.n_critic, 1, 100),
-          word("optimizer", "of both nets", r.optimizer, {"adam", "rmsprop"}),
-          number("lr", "learning rate", r.lr, 1e-8, 1),
-          number("beta1", "Adam's beta1", r.beta1, 0, 0.9999),
-          number("beta2", "Adam's beta2", r.beta2, 0, 0.999999),
-          whole("z-dim", "numbers of noise for an image", "128", 1, 4096),
-          whole("width", "channels next to the image; deeper layers have multiples", "64", 1, 1024),
-          number("ema", "decay of the average of G's weights that samples are drawn with; 0: none", "0.999", 0, 0.999999)};
+  return {
+      word("loss", "the adversarial loss", r.loss,
+           {"non-saturating", "minimax", "wasserstein", "least-squares", "hinge"}),
+      word("codes", "a-b-c of the least-squares loss: fake, real, what G wants", r.codes, {"0-1-1", "-1-1-0"}),
+      word("penalty", "on D's gradient: gp and gp0 between real and fake, r1 at real", r.penalty,
+           {"none", "gp", "gp0", "r1"}),
+      number("lambda", "weight of the penalty", r.lambda, 0, 1e6),
+      number("clip", "D's weights are clipped to [-clip, clip]; 0: not", r.clip, 0, 100),
+      word("norm", "normalisation in D", r.norm, {"batch", "none"}),
+      whole("n-critic", "steps of D for each of G", r.n_critic, 1, 100),
+      word("optimizer", "of both nets", r.optimizer, {"adam", "rmsprop"}),
+      number("lr", "learning rate", r.lr, 1e-8, 1),
+      number("beta1", "Adam's beta1", r.beta1, 0, 0.9999),
+      number("beta2", "Adam's beta2", r.beta2, 0, 0.999999),
+      whole("z-dim", "numbers of noise for an image", "128", 1, 4096),
+      whole("width", "channels next to the image; deeper layers have multiples", "64", 1, 1024),
+      number("ema", "decay of the average of G's weights that samples are drawn with; 0: none", "0.999", 0, 0.999999)};
 }
 
 // Combinations that cannot work, each with the reason and the way out.
 void check(const std::string& model, const ImageShape& image, const Settings& s) {
   const bool penalised = s.word("penalty") != "none", clipped = s.number("clip") > 0;
-  require(image.height == image.width, "{}: images are {}x{}, expected square ones; --size S crops and scales them", model,
-          image.height, image.width);
+  require(image.height == image.width, "{}: images are {}x{}, expected square ones; --size S crops and scales them",
+          model, image.height, image.width);
   require(!(penalised && s.word("norm") == "batch"),
-          "{}: --penalty {} with --norm batch: batch norm mixes the images of a batch, so there is no gradient at one image; "
+          "{}: --penalty {} with --norm batch: batch norm mixes the images of a batch, so there is no gradient at one "
+          "image; "
           "use --norm none",
           model, s.word("penalty"));
   require(!(penalised && clipped), "{}: --penalty {} with --clip {}: both bound D's slope; leave one out", model,

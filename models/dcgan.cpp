@@ -1,5 +1,5 @@
-// Deep convolutional GAN (Radford et al. 2016): the logistic loss on nets that obey five rules (models/nets.h), Adam with
-// beta1 0.5 (section 4).
+// Deep convolutional GAN (Radford et al. 2016): the logistic loss on nets that obey five rules (models/nets.h), Adam
+// with beta1 0.5 (section 4).
 #include "models/conv_gan.h"
 
 namespace duel {

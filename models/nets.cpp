@@ -18,7 +18,8 @@ Pyramid pyramid(std::int64_t size, std::int64_t width) {
   std::int64_t nearest = 28;
   for (std::int64_t legal : {32, 64, 128})
     if (std::abs(legal - size) <= std::abs(nearest - size)) nearest = legal;
-  require(size == nearest, "images are {0}x{0}, expected 28, 32, 64 or 128 pixels a side; the nearest is --size {1}", size, nearest);
+  require(size == nearest, "images are {0}x{0}, expected 28, 32, 64 or 128 pixels a side; the nearest is --size {1}",
+          size, nearest);
   Pyramid p{size == 28 ? 7 : 4, {}};
   for (std::int64_t side = size / 2, c = width; side >= p.base; side /= 2, c = std::min(2 * c, 8 * width))
     p.channels.insert(p.channels.begin(), c);

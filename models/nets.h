@@ -9,7 +9,7 @@ namespace duel {
 struct DcganOptions {
   std::int64_t width = 64;  // channels next to the image; they double with every halving of the map, up to 8 * width
   std::int64_t z_dim = 128;
-  bool norm = true;         // batch norm
+  bool norm = true;  // batch norm
 };
 
 // With batch norm no layer has a bias, as in the authors' code; without, every layer has one.

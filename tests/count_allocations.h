@@ -1,6 +1,7 @@
 // Counts the heap allocations of the whole process, libraries included. Under AddressSanitizer, which has its own
-// operator new, the count stays 0.
+// functions for them, both numbers stay 0.
 #pragma once
+#include <cstddef>
 
 namespace duel::test {
 
@@ -8,7 +9,8 @@ class CountAllocations {
  public:
   CountAllocations();
   ~CountAllocations();
-  long count() const;
+  long count() const;           // calls of operator new
+  std::size_t largest() const;  // bytes of the largest malloc, calloc or realloc
 };
 
 }  // namespace duel::test

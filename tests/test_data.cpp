@@ -66,7 +66,7 @@ const std::string images_name = "train-images-idx3-ubyte", labels_name = "train-
 
 std::string error_of(const std::string& path, bool test = false) {
   try {
-    load_images(path, test);
+    load_images(path, {.test = test});
   } catch (const Error& e) {
     return e.what();
   }
@@ -193,7 +193,7 @@ TEST_CASE("idx: what was written is read, plain and gzip, from a folder and from
     CHECK(set.classes == 8);
   }
   CHECK(load_images(folder.path.string() + "/").name == folder.path.filename().string());
-  const ImageSet test = load_images(folder.path.string(), true);
+  const ImageSet test = load_images(folder.path.string(), {.test = true});
   CHECK(test.count == 1);
   CHECK(test.labels.empty());
   CHECK(test.classes == 0);

@@ -37,7 +37,8 @@ struct Trainer {
 
 const std::map<std::string, std::map<std::string, std::string>>& small() {
   static const std::map<std::string, std::map<std::string, std::string>> table{
-      {"gan", {{"z-dim", "10"}}}, {"dcgan", {{"width", "8"}, {"z-dim", "10"}}},
+      {"gan", {{"z-dim", "10"}}},
+      {"dcgan", {{"width", "8"}, {"z-dim", "10"}}},
       {"lsgan", {{"width", "8"}, {"z-dim", "10"}, {"codes", "-1-1-0"}}},
       {"hinge", {{"width", "8"}, {"z-dim", "10"}, {"penalty", "r1"}, {"norm", "none"}}},
       {"wgan", {{"width", "8"}, {"z-dim", "10"}, {"n-critic", "2"}}},

@@ -81,7 +81,8 @@ std::map<std::string, std::string> RunIdentity::metadata() const {
           {"seed", std::to_string(seed)},
           {"data", data_name},
           {"data.count", std::to_string(data_count)},
-          {"data.digest", data_digest}};
+          {"data.digest", data_digest},
+          {"data.flip", flip ? "yes" : "no"}};
 }
 
 RunIdentity RunIdentity::parse(const std::map<std::string, std::string>& metadata, const std::string& file) {
@@ -109,6 +110,7 @@ RunIdentity RunIdentity::parse(const std::map<std::string, std::string>& metadat
   run.data_name = text("data");
   run.data_count = number("data.count");
   run.data_digest = text("data.digest");
+  run.flip = metadata.count("data.flip") > 0 && text("data.flip") == "yes";
   return run;
 }
 

@@ -20,6 +20,7 @@ struct RunIdentity {
   std::uint64_t seed = 0;
   std::string data_name, data_digest;
   std::int64_t data_count = 0;
+  bool flip = false;  // images are mirrored at random
 
   std::map<std::string, std::string> metadata() const;
   static RunIdentity parse(const std::map<std::string, std::string>& metadata, const std::string& file);

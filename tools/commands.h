@@ -15,14 +15,16 @@ class TrainingFailed : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-// The options of every training besides --data, --out and --resume; the defaults are those for this model.
-// An empty default: no limit.
+// The options of every training besides --data, --background, --out and --resume; the defaults are those for this
+// model. An empty default: no limit.
 std::vector<Setting> train_options(const ModelInfo& model);
+// On the command line a switch without a value: no, or yes where it is given.
+bool is_switch(const Setting& setting);
 
 // What the command line holds, as text; what was not given is not there.
 struct TrainRequest {
   std::map<std::string, std::string> settings;  // the model's own
-  std::map<std::string, std::string> options;   // train_options, and "data", "out"
+  std::map<std::string, std::string> options;   // train_options, and "data", "background", "out", "init"
   bool resume = false;
   bool dry_run = false;  // the plan only; nothing is written
 };
@@ -30,6 +32,12 @@ int train(const ModelInfo& model, const TrainRequest& request);
 
 std::vector<Setting> sample_options();
 int sample(const std::string& run, const std::map<std::string, std::string>& options);
+std::vector<Setting> interpolate_options();
+int interpolate(const std::string& run, const std::map<std::string, std::string>& options);
+std::vector<Setting> arithmetic_options();
+int arithmetic(const std::string& run, const std::map<std::string, std::string>& options);
+// A safetensors file, or a run's checkpoint.
+int inspect(const std::string& file);
 
 int list_models();
 int list_data();

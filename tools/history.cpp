@@ -1,6 +1,6 @@
 #include "tools/history.h"
 
-#include "engine/chart.h"
+#include <cmath>
 
 namespace duel {
 
@@ -30,19 +30,67 @@ void History::add(const Record& record) {
   }
 }
 
-void History::draw(const std::filesystem::path& path, const std::string& title) const {
-  Chart losses{.title = title + ": losses", .x_label = "step", .y_label = "loss", .series = {}};
-  Chart outputs{.title = title + ": outputs of D", .x_label = "step", .y_label = "mean over the batch", .series = {}};
-  Chart others{.title = title + ": further numbers", .x_label = "step", .y_label = "value", .series = {}};
+namespace {
+History::Panel panel_of(const std::string& metric) {
+  using enum History::Panel;
+  if (metric == "swd") return distance;
+  if (metric == "diversity") return diversity;
+  if (metric == "images_per_s") return speed;
+  return metric.starts_with("loss_") ? losses : metric.starts_with("d_") ? outputs : others;
+}
+
+Chart empty_chart(History::Panel panel) {
+  using enum History::Panel;
+  static const std::map<History::Panel, std::pair<const char*, const char*>> words{
+      {distance, {"sliced Wasserstein distance", "distance × 1000"}},
+      {losses, {"losses", "loss"}},
+      {outputs, {"outputs of D", "mean over the batch"}},
+      {diversity, {"diversity", "distance of samples, real images: 1"}},
+      {others, {"further numbers", "value"}},
+      {speed, {"throughput", "images/s"}}};
+  Chart chart;
+  chart.title = words.at(panel).first;
+  chart.x_label = "step";
+  chart.y_label = words.at(panel).second;
+  return chart;
+}
+
+Series level(const char* name, const Series& beside, double value) {
+  return {name, {beside.x.front(), beside.x.back()}, {value, value}, true};
+}
+}  // namespace
+
+std::vector<History::PanelChart> History::charts(double attainable) const {
+  std::map<Panel, Chart> found{{Panel::losses, empty_chart(Panel::losses)}};
   for (const std::string& name : order_) {
     const Line& line = lines_.at(name);
-    Chart& chart = name.starts_with("loss_") ? losses : name.starts_with("d_") ? outputs : others;
-    chart.series.push_back({label(name), line.x, line.y});
+    const Panel panel = panel_of(name);
+    Chart& chart = found.try_emplace(panel, empty_chart(panel)).first->second;
+    const bool of_samples = panel == Panel::distance || panel == Panel::diversity;
+    chart.series.push_back({of_samples ? "samples" : label(name), line.x, line.y});
+    if (line.x.empty()) continue;
+    if (panel == Panel::distance && std::isfinite(attainable))
+      chart.series.push_back(level("real images", chart.series.back(), attainable));
+    if (panel == Panel::diversity) chart.series.push_back(level("real images", chart.series.back(), 1));
   }
-  std::vector<Chart> charts{losses};
-  for (const Chart& chart : {outputs, others})
-    if (!chart.series.empty()) charts.push_back(chart);
-  save_charts(path, charts);
+  std::vector<PanelChart> out;
+  for (auto& [panel, chart] : found) out.push_back({panel, std::move(chart)});
+  return out;
+}
+
+void History::draw(const std::filesystem::path& path, const std::string& title, double attainable) const {
+  std::vector<Chart> drawn;
+  for (auto& [panel, chart] : charts(attainable)) {
+    if (panel == Panel::speed) continue;
+    drawn.push_back(chart);
+    drawn.back().title = title + ": " + chart.title;
+  }
+  save_charts(path, drawn);
+}
+
+History::Points History::points(const std::string& metric) const {
+  const auto it = lines_.find(metric);
+  return it == lines_.end() ? Points{} : Points{it->second.x, it->second.y};
 }
 
 std::string label(const std::string& metric) {

@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "engine/chart.h"
+
 namespace duel {
 
 // One iteration's numbers: names and values of equal length.
@@ -16,12 +18,26 @@ struct Record {
   std::span<const double> values;
 };
 
+// "swd" and "diversity" (tools/judge.h) are metrics of the snapshots' steps, "images_per_s" is one of every step.
 // Keeps at most `capacity` points, each the mean of `stride` successive records; the stride doubles when they are full.
 class History {
  public:
   void add(const Record& record);
-  // Losses in one chart, the discriminator's outputs in a second, all else in a third. Atomic.
-  void draw(const std::filesystem::path& path, const std::string& title) const;
+  // A chart for each panel with values, in this order; losses in any case. `attainable`: a line for the distance of
+  // real images; not a number: none.
+  enum class Panel { distance, losses, outputs, diversity, others, speed };
+  struct PanelChart {
+    Panel panel;
+    Chart chart;
+  };
+  std::vector<PanelChart> charts(double attainable) const;
+  // All of them but the speed, in a PNG file. Atomic.
+  void draw(const std::filesystem::path& path, const std::string& title, double attainable) const;
+  // Of one metric; empty where there is none of that name.
+  struct Points {
+    std::vector<double> step, value;
+  };
+  Points points(const std::string& metric) const;
 
  private:
   static constexpr std::size_t capacity = 4096;

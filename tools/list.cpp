@@ -21,8 +21,14 @@ int list_models() {
 int list_data() {
   fmt::print(
       "glyphs    60000 built-in handwritten-style digits, 28x28 grey, 10 classes\n"
+      "FOLDER    of PNG and JPEG files, grey, RGB or with alpha (--background); folders in it are classes, in the "
+      "order\n"
+      "          of their names; of folders train and test, train is taken. --size crops and resizes, --skip-broken\n"
+      "          leaves damaged files out, --limit keeps the first ones, of classes in turn, --flip mirrors at random\n"
       "FOLDER    train-images-idx3-ubyte[.gz] in it (MNIST, Fashion-MNIST), labels from train-labels-idx1-ubyte[.gz]\n"
-      "FILE      one idx3 file of images, plain or gzip; labels from the idx1 file beside it\n");
+      "FOLDER    data_batch_*.bin in it (CIFAR-10, binary version), or train.bin (CIFAR-100, fine labels)\n"
+      "FILE      one idx3 file of images, plain or gzip, labels from the idx1 file beside it; or one .bin file of "
+      "CIFAR\n");
   return 0;
 }
 

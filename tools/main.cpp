@@ -34,7 +34,14 @@ CLI::Option* add_text(CLI::App& app, const std::string& name, const std::string&
       ->group(group);
 }
 void add_settings(CLI::App& app, const std::vector<Setting>& settings, const std::string& group, Texts& into) {
-  for (const Setting& s : settings) add_text(app, s.name, described(s), s.choices.empty() ? "N" : "WORD", group, into);
+  for (const Setting& s : settings) {
+    if (is_switch(s))
+      app.add_flag_callback(
+             "--" + s.name, [&into, name = s.name] { into[name] = "yes"; }, s.help)
+          ->group(group);
+    else
+      add_text(app, s.name, described(s), s.choices.empty() ? "N" : "WORD", group, into);
+  }
 }
 
 // Unknown words are reported by refuse_rest; `what` is the kind of word that follows the command.
@@ -88,8 +95,8 @@ void refuse_rest(const CLI::App& app, const char* what) {
 
 struct Arguments {
   std::map<std::string, TrainRequest> train;  // by model
-  std::string run;
-  Texts sample;
+  std::string run;                            // or the file that a command is about
+  Texts options;                              // of a command that is not train
 };
 
 void add_train(CLI::App& root, Arguments& arguments) {
@@ -100,10 +107,15 @@ void add_train(CLI::App& root, Arguments& arguments) {
                                 "Models, each with options of its own");
     add_text(*app, "data", "the images: glyphs, a folder or a file; see duel list data (default glyphs)", "PATH",
              "Training", request.options);
+    add_text(*app, "background", "behind images with alpha: white, black, grey or #rrggbb (default white)", "COLOUR",
+             "Training", request.options);
     add_text(*app, "out", "the run's folder (default runs/MODEL-DATA-SEED)", "RUN", "Training", request.options);
+    add_text(*app, "init", "begin with the weights of another run, or of a PyTorch state dict as safetensors", "RUN",
+             "Training", request.options);
     add_settings(*app, train_options(info), "Training", request.options);
     app->add_flag("--resume", request.resume, "go on with the run in --out, with its options")->group("Training");
-    app->add_flag("--dry-run", request.dry_run, "show layers, memory and time; train nothing and write nothing")->group("Training");
+    app->add_flag("--dry-run", request.dry_run, "show layers, memory and time; train nothing and write nothing")
+        ->group("Training");
     add_settings(*app, info.settings, "Settings of " + info.name, request.settings);
   }
 }
@@ -111,9 +123,33 @@ void add_train(CLI::App& root, Arguments& arguments) {
 void add_sample(CLI::App& root, Arguments& arguments) {
   CLI::App* app = add_command(root, "sample", "draw images from a run");
   app->add_option("RUN", arguments.run, "the run's folder")->option_text(" ");
-  add_settings(*app, sample_options(), "Options", arguments.sample);
+  add_settings(*app, sample_options(), "Options", arguments.options);
   add_text(*app, "out", "F.png: a grid; F.npy: (N,H,W,C) bytes; else a folder of PNG files (default RUN/sampled.png)",
-           "F", "Options", arguments.sample);
+           "F", "Options", arguments.options);
+  add_text(*app, "save-latents", "also write their noise, for duel arithmetic", "F.safetensors", "Options",
+           arguments.options);
+}
+
+void add_walks(CLI::App& root, Arguments& arguments) {
+  CLI::App* app = add_command(root, "interpolate", "walk from noise to noise: a grid or an animation");
+  app->add_option("RUN", arguments.run, "the run's folder")->option_text(" ");
+  add_settings(*app, interpolate_options(), "Options", arguments.options);
+  add_text(*app, "out", "F.png: a walk a row; F.apng: an animation (default RUN/interpolated.png)", "F", "Options",
+           arguments.options);
+
+  app = add_command(root, "arithmetic", "add and subtract the noise of samples");
+  app->add_option("RUN", arguments.run, "the run's folder")->option_text(" ");
+  add_text(*app, "latents", "what duel sample --save-latents wrote", "F.safetensors", "Options", arguments.options);
+  add_text(*app, "expression", "of indices from 0: \"mean(0,3,7) - mean(1,2) + 0.5*8\"", "SUM", "Options",
+           arguments.options);
+  add_settings(*app, arithmetic_options(), "Options", arguments.options);
+  add_text(*app, "out", "the picture (default RUN/arithmetic.png)", "F.png", "Options", arguments.options);
+  add_text(*app, "save-latents", "also write the result's noise", "F.safetensors", "Options", arguments.options);
+}
+
+void add_inspect(CLI::App& root, Arguments& arguments) {
+  CLI::App* app = add_command(root, "inspect", "list the tensors of a safetensors file");
+  app->add_option("FILE", arguments.run, "the file, or a run's folder")->option_text(" ");
 }
 
 void add_list(CLI::App& root) {
@@ -128,9 +164,15 @@ int dispatch(const CLI::App& root, const Arguments& arguments) {
   const CLI::App& command = *root.get_subcommands().at(0);
   const std::string name = command.get_name();
   refuse_rest(command, name == "train" ? "model" : "subject");
-  if (name == "sample") {
-    require(!arguments.run.empty(), "sample: expected the folder of a run");
-    return sample(arguments.run, arguments.sample);
+  if (name == "inspect") {
+    require(!arguments.run.empty(), "inspect: expected a file");
+    return inspect(arguments.run);
+  }
+  if (name == "sample" || name == "interpolate" || name == "arithmetic") {
+    require(!arguments.run.empty(), "{}: expected the folder of a run", name);
+    return (name == "sample"        ? sample
+            : name == "interpolate" ? interpolate
+                                    : arithmetic)(arguments.run, arguments.options);
   }
   const CLI::App& leaf = *command.get_subcommands().at(0);
   refuse_rest(leaf, "word");
@@ -163,6 +205,8 @@ int run(int argc, char** argv) {
   root.footer("duel COMMAND --help says more, and duel train MODEL --help most.");
   add_train(root, arguments);
   add_sample(root, arguments);
+  add_walks(root, arguments);
+  add_inspect(root, arguments);
   add_list(root);
   try {
     root.parse(argc, argv);

@@ -52,10 +52,11 @@ std::vector<std::string> doubts(const RunIdentity& id, std::int64_t per_step) {
   std::vector<std::string> out;
   const auto norm = id.settings.find("norm");
   if (id.batch < 8 && norm != id.settings.end())
-    out.push_back(fmt::format("--batch {}: batch norm in G takes its statistics from {} images; 32 or more are usual", id.batch, id.batch));
+    out.push_back(fmt::format("--batch {}: batch norm in G takes its statistics from {} images; 32 or more are usual",
+                              id.batch, id.batch));
   if (id.data_count < 20 * id.batch * per_step)
-    out.push_back(fmt::format("{} images are {} iterations: D can learn them by heart; add data or --flip", id.data_count,
-                              id.data_count / (id.batch * per_step)));
+    out.push_back(fmt::format("{} images are {} iterations: D can learn them by heart; add data or --flip",
+                              id.data_count, id.data_count / (id.batch * per_step)));
   const auto width = id.settings.find("width");
   if (width != id.settings.end() && std::stoll(width->second) % 16 != 0)
     out.push_back(fmt::format("--width {}: multiples of 16 run faster for their size", width->second));
@@ -67,8 +68,9 @@ std::vector<std::string> doubts(const RunIdentity& id, std::int64_t per_step) {
 int show_plan(Model& model, Dataset& data, const RunIdentity& id, std::int64_t steps) {
   const ImageSet& images = data.images();
   const std::int64_t per_step = model.batches_per_step();
-  fmt::print("{} on {}: {} images {}x{}x{}{}, batch {}, seed {}\n\n", id.model, images.name, images.count, images.height,
-             images.width, images.channels, images.classes ? fmt::format(", {} classes", images.classes) : "", id.batch, id.seed);
+  fmt::print("{} on {}: {} images {}x{}x{}{}, batch {}, seed {}\n\n", id.model, images.name, images.count,
+             images.height, images.width, images.channels,
+             images.classes ? fmt::format(", {} classes", images.classes) : "", id.batch, id.seed);
   for (const Model::Part& part : model.parts()) show_net(part);
 
   Step step([&](std::span<const Batch> batches) { return model.step(batches); }, id.seed);
@@ -79,14 +81,18 @@ int show_plan(Model& model, Dataset& data, const RunIdentity& id, std::int64_t s
     if (std::strcmp(l.kernel, "conv") == 0 || std::strcmp(l.kernel, "matmul") == 0) products += l.flops;
   }
   for (const NamedTensor& x : model.state()) state += static_cast<double>(x.value.storage()->bytes);
-  fmt::print("one iteration   {} batches, {} images, {} kernel calls\n", per_step, per_step * id.batch, step.launches().size());
-  fmt::print("  arithmetic    {:.2f} GFLOP, of which {:.2f} in convolutions and matrix products\n", flops / 1e9, products / 1e9);
-  fmt::print("  memory        {} at its peak, beside {} of weights and optimizer\n", mebibytes(static_cast<double>(step.peak_bytes())),
-             mebibytes(state));
-  fmt::print("  time          {:.1f} ms (median of {}; {:.1f} to {:.1f}), {:.0f} images/s, {:.0f} GFLOP/s\n", t.median * 1e3, t.count,
-             t.low * 1e3, t.high * 1e3, static_cast<double>(per_step * id.batch) / t.median, flops / t.median / 1e9);
+  fmt::print("one iteration   {} batches, {} images, {} kernel calls\n", per_step, per_step * id.batch,
+             step.launches().size());
+  fmt::print("  arithmetic    {:.2f} GFLOP, of which {:.2f} in convolutions and matrix products\n", flops / 1e9,
+             products / 1e9);
+  fmt::print("  memory        {} at its peak, beside {} of weights and optimizer\n",
+             mebibytes(static_cast<double>(step.peak_bytes())), mebibytes(state));
+  fmt::print("  time          {:.1f} ms (median of {}; {:.1f} to {:.1f}), {:.0f} images/s, {:.0f} GFLOP/s\n",
+             t.median * 1e3, t.count, t.low * 1e3, t.high * 1e3, static_cast<double>(per_step * id.batch) / t.median,
+             flops / t.median / 1e9);
   if (steps > 0)
-    fmt::print("{} steps       {}, {:.1f} times through the data\n", steps, duration(static_cast<double>(steps) * t.median),
+    fmt::print("{} steps       {}, {:.1f} times through the data\n", steps,
+               duration(static_cast<double>(steps) * t.median),
                static_cast<double>(steps * per_step * id.batch) / static_cast<double>(images.count));
   for (const std::string& doubt : doubts(id, per_step)) fmt::print("note: {}\n", doubt);
   return 0;

@@ -132,4 +132,9 @@ void Progress::say(const std::string& line) {
   put(line + "\n");
 }
 
+void Progress::warn(const std::string& line) {
+  clear();
+  std::fputs(("warning: " + line + "\n").c_str(), stderr);
+}
+
 }  // namespace duel

@@ -25,6 +25,7 @@ class Progress {
   void update(const Standing& standing, const Record& record, bool now = false);
   // A line of its own, above the bar.
   void say(const std::string& line);
+  void warn(const std::string& line);  // "warning: <line>" on standard error
 
  private:
   void clear();

@@ -54,7 +54,7 @@ std::string kept_log(const std::string& text, std::int64_t step, History& histor
     std::vector<std::string> names;
     std::vector<double> values;
     for (const auto& [name, value] : json.items()) {
-      if (name == "step" || name == "images_per_s") continue;
+      if (name == "step") continue;
       names.push_back(name);
       values.push_back(value.is_number() ? value.get<double>() : std::numeric_limits<double>::quiet_NaN());
     }
@@ -130,7 +130,7 @@ void RunFolder::write_config(const RunConfig& config, const RunIdentity& identit
   json["model"] = config.model;
   for (const auto& [name, value] : config.settings) json["settings"][name] = to_json(value);
   for (const auto& [name, value] : config.options)
-    json["options"][name] = name == "data" ? Json(value) : to_json(value);
+    json["options"][name] = name == "data" || name == "init" ? Json(value) : to_json(value);
   json["data"] = {{"name", identity.data_name}, {"count", identity.data_count}, {"digest", identity.data_digest}};
   json["image"] = {
       {"height", identity.image.height}, {"width", identity.image.width}, {"channels", identity.image.channels}};
@@ -166,8 +166,8 @@ void RunFolder::write_samples(const ImageSet& images, std::int64_t step) {
 }
 
 void save_grid(const fs::path& path, const ImageSet& images) {
-  const int scale = std::max(images.height, images.width) < 64 ? 2 : 1;
-  save_png(path, tile(images.pixels, images.count, images.height, images.width, images.channels, 0, 2, scale));
+  save_png(path, tile(images.pixels, images.count, images.height, images.width, images.channels, 0, 2,
+                      grid_scale(images.height, images.width)));
 }
 
 }  // namespace duel

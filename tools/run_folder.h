@@ -1,9 +1,10 @@
 // The folder of a run:
 //   config.json             every option, the data and the version
-//   log.jsonl               one object for each iteration
+//   log.jsonl               one object for each iteration; at snapshots with swd and diversity (tools/judge.h)
 //   real.png                64 images of the data
 //   samples/NNNNNN.png      64 samples after NNNNNN steps, of the same noise every time; samples.png: the latest
-//   curves.png              the losses
+//   curves.png              the losses and the samples' distance to real images
+//   report.html             all of it on one page (tools/report.h)
 //   checkpoint.safetensors  everything that --resume needs (tools/checkpoint.h)
 #pragma once
 #include <filesystem>
@@ -32,6 +33,7 @@ class RunFolder {
 
   const std::filesystem::path& path() const { return path_; }
   std::filesystem::path checkpoint() const { return path_ / "checkpoint.safetensors"; }
+  std::filesystem::path report() const { return path_ / "report.html"; }
 
   // Neither writes. Error: a run, something else than an empty folder, or nothing that one could be made in is there.
   void check_free() const;

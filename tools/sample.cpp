@@ -2,11 +2,10 @@
 
 #include <filesystem>
 
-#include "engine/context.h"
 #include "engine/error.h"
 #include "engine/picture.h"
-#include "tools/checkpoint.h"
 #include "tools/commands.h"
+#include "tools/loaded_run.h"
 #include "tools/run_folder.h"
 #include "tools/sampler.h"
 #include "tools/threads.h"
@@ -56,27 +55,19 @@ std::vector<Setting> sample_options() {
 int sample(const std::string& run, const std::map<std::string, std::string>& given) {
   std::map<std::string, std::string> numbers = given;
   numbers.erase("out");
+  numbers.erase("save-latents");
   const Settings options(sample_options(), numbers);
-  const RunFolder folder(run);
-  const RunConfig config = folder.read_config();
   const auto it = given.find("out");
-  const fs::path out = it != given.end() ? fs::path(it->second) : folder.path() / "sampled.png";
+  const fs::path out = it != given.end() ? fs::path(it->second) : fs::path(run) / "sampled.png";
   require(!out.empty(), "--out: found '', expected .png, .npy or a folder");
+  const auto latents = given.find("save-latents");
+  if (latents != given.end()) check_output("save-latents", latents->second, {".safetensors"});
+  const LoadedRun loaded = load_run(run, static_cast<int>(options.integer("threads")));
   const Form form = form_of(out);
 
-  const std::string name = folder.checkpoint().string();
-  const TensorFile file = read_safetensors(folder.checkpoint());
-  const RunIdentity identity = RunIdentity::parse(file.metadata, name);
-  require(identity.model == config.model, "{}: found a checkpoint of {}, expected {} as in config.json", name,
-          identity.model, config.model);
-  configure_threads(static_cast<int>(options.integer("threads")));
-  const ModelInfo& info = find_model(identity.model);
-  set_seed(0);  // the weights are overwritten
-  const auto model = info.make(identity.image, Settings(info.settings, identity.settings));
-  const Progression at = load_state(file, name, *model);
-
-  const ImageSet images = draw_samples(*model, identity.image, static_cast<std::uint64_t>(options.integer("seed")),
-                                       options.integer("count"));
+  const Tensor z =
+      draw_noise(*loaded.model, static_cast<std::uint64_t>(options.integer("seed")), options.integer("count"));
+  const ImageSet images = draw_images(*loaded.model, loaded.identity.image, z);
   switch (form) {
     case Form::grid:
       save_grid(out, images);
@@ -88,7 +79,12 @@ int sample(const std::string& run, const std::map<std::string, std::string>& giv
       write_folder(out, images);
       break;
   }
-  fmt::print("{}: {} images of {} after {} steps\n", out.string(), images.count, identity.model, at.iteration);
+  fmt::print("{}: {} images of {} after {} steps\n", out.string(), images.count, loaded.identity.model,
+             loaded.at.iteration);
+  if (latents != given.end()) {
+    save_latents(latents->second, loaded.identity, z);
+    fmt::print("{}: their noise\n", latents->second);
+  }
   return 0;
 }
 

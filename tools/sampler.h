@@ -7,8 +7,12 @@
 
 namespace duel {
 
-// `count` images for the noise of `seed`. Image i depends on the model's weights, the seed and i alone. Outside a Step
-// only; a Step's random numbers are not touched.
+// All outside a Step only; a Step's random numbers are not touched.
+// Noise for `count` images. Row i depends on the seed and i alone.
+Tensor draw_noise(const Model& model, std::uint64_t seed, std::int64_t count);
+// An image for each row of z. Image i depends on the model's weights and row i alone.
+ImageSet draw_images(Model& model, const ImageShape& image, const Tensor& z);
+// Both: `count` images for the noise of `seed`.
 ImageSet draw_samples(Model& model, const ImageShape& image, std::uint64_t seed, std::int64_t count);
 
 // The noise of the pictures made on the way: always the same for a run, another than that of its initial weights.

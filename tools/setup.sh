@@ -7,6 +7,7 @@ packages=(
   libdnnl-dev ocl-icd-opencl-dev                        # convolutions and products; what oneDNN's package asks for
   libfmt-dev nlohmann-json3-dev libcli11-dev            # text, JSON, command line
   zlib1g-dev libcairo2-dev libstb-dev fonts-dejavu-core  # gzip, charts and their font, PNG writer
+  libpng-dev libjpeg62-turbo-dev                        # pictures of data sets
   doctest-dev                                            # tests
 )
 

@@ -3,12 +3,14 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <set>
 
 #include "engine/context.h"
 #include "engine/dataset.h"
 #include "engine/error.h"
 #include "tools/checkpoint.h"
 #include "tools/commands.h"
+#include "tools/initial_weights.h"
 #include "tools/plan.h"
 #include "tools/run_folder.h"
 #include "tools/threads.h"
@@ -25,11 +27,10 @@ std::string value_or(const Texts& texts, const std::string& name, const std::str
   return it == texts.end() ? otherwise : it->second;
 }
 
-// The options besides "data" and "out", checked and written canonically; those without a limit are left out.
+// The options besides "data", "out" and "init", checked and written canonically; those without a limit are left out.
 Texts checked_options(const ModelInfo& info, const Texts& given, bool with_defaults) {
   Texts numbers = given;
-  numbers.erase("data");
-  numbers.erase("out");
+  for (const char* text : {"data", "out", "init", "background"}) numbers.erase(text);
   // A time to stop at takes the place of the default number of steps.
   const bool only_minutes = numbers.count("minutes") > 0 && numbers.count("steps") == 0;
   std::vector<Setting> known;
@@ -38,7 +39,10 @@ Texts checked_options(const ModelInfo& info, const Texts& given, bool with_defau
     if (is_default && (!with_defaults || s.standard.empty() || (s.name == "steps" && only_minutes))) continue;
     known.push_back(s);
   }
-  return canonical(known, numbers).values();
+  Texts values = canonical(known, numbers).values();
+  if (with_defaults || given.count("background"))
+    values["background"] = to_string(parse_color(value_or(given, "background", "white")));
+  return values;
 }
 
 // The model's settings; without defaults: only those given.
@@ -46,6 +50,19 @@ Texts checked_settings(const ModelInfo& info, const Texts& given, bool with_defa
   Texts all = canonical(info.settings, given).values();
   if (!with_defaults) std::erase_if(all, [&](const auto& item) { return given.count(item.first) == 0; });
   return all;
+}
+
+const std::vector<std::string> switch_words{"no", "yes"};
+
+// What a run keeps for good. The images are compared besides.
+const std::set<std::string> fixed_options{"batch", "seed", "size", "background", "limit", "flip", "skip-broken"};
+
+ImageOptions image_options(const Texts& options) {
+  return {.test = false,
+          .size = std::stoll(options.at("size")),
+          .limit = std::stoll(value_or(options, "limit", "0")),
+          .background = parse_color(options.at("background")),
+          .skip_broken = options.at("skip-broken") == "yes"};
 }
 
 std::string where(const fs::path& path) {
@@ -81,14 +98,17 @@ RunConfig merge(const RunFolder& folder, const RunConfig& stored, const ModelInf
     config.options.erase("minutes");
   }
   for (const auto& [name, value] : now) {
-    if (name == "batch" || name == "seed") must_agree(stored.options, name, value);
+    if (fixed_options.count(name)) must_agree(stored.options, name, value);
     config.options[name] = value;
   }
+  require(!request.options.count("init"), "--init {}: {} goes on with its own weights; leave out --init or --resume",
+          value_or(request.options, "init", ""), run);
   if (request.options.count("data")) config.options["data"] = data_spec(request.options.at("data"));
-  const std::string data = value_or(config.options, "data", "glyphs");
+  const std::string data = value_or(config.options, "data", "glyphs"), init = value_or(config.options, "init", "");
   config.settings = checked_settings(info, config.settings, true);
   config.options = checked_options(info, config.options, true);
   config.options["data"] = data;
+  if (!init.empty()) config.options["init"] = init;
   return config;
 }
 
@@ -103,14 +123,32 @@ void check_same(const RunIdentity& found, const RunIdentity& expected, const std
             file, field, value_or(then, field, "nothing"), value);
 }
 
+// What samples are compared with. Test images that cannot be read are none: the training does not need them.
+std::optional<ImageSet> held_out_images(const Texts& options) {
+  ImageOptions wanted = image_options(options);
+  wanted.limit = 10000;
+  try {
+    return load_held_out(options.at("data"), wanted);
+  } catch (const Error& e) {
+    fmt::print("duel: held-out images cannot be used: {}\n", e.what());
+    return {};
+  }
+}
+
 std::uint64_t seed_of(const Texts& options) { return std::stoull(options.at("seed")); }
 
 }  // namespace
+
+bool is_switch(const Setting& setting) { return setting.choices == switch_words; }
 
 std::vector<Setting> train_options(const ModelInfo& model) {
   return {{"steps", "iterations in total, those of a resumed run included", "10000", 1, 1e9, true, {}},
           {"minutes", "stop after this time; without --steps: only then", "", 0.001, 525600, false, {}},
           {"batch", "images in a batch", std::to_string(model.batch), 1, 65536, true, {}},
+          {"size", "crop images to squares and resize them to N x N pixels; 0: as they are", "0", 0, 4096, true, {}},
+          {"limit", "only the first N images, of class folders taken in turn", "", 1, 1e9, true, {}},
+          {"flip", "mirror images left to right at random", "no", 0, 0, false, switch_words},
+          {"skip-broken", "leave damaged PNG and JPEG files out", "no", 0, 0, false, switch_words},
           {"seed", "the seed of everything random", "1", 0, 9007199254740992, true, {}},
           {"threads", "threads to compute with", std::to_string(available_threads()), 1, 1024, true, {}},
           {"device", "where to compute", "auto", 0, 0, false, {"auto", "cpu"}},
@@ -123,6 +161,7 @@ int train(const ModelInfo& info, const TrainRequest& request) {
   RunConfig config{info.name, checked_settings(info, request.settings, true),
                    checked_options(info, request.options, true)};
   config.options["data"] = data_spec(value_or(request.options, "data", "glyphs"));
+  if (request.options.count("init")) config.options["init"] = where(request.options.at("init"));
   const std::string out = value_or(request.options, "out", default_out(info, request.options).string());
   require(!out.empty(), "--out: found '', expected a folder");
   RunFolder folder(out);
@@ -137,14 +176,21 @@ int train(const ModelInfo& info, const TrainRequest& request) {
 
   configure_threads(std::stoi(config.options.at("threads")));
   const std::uint64_t seed = seed_of(config.options);
-  Dataset data = load_dataset(config.options.at("data"), seed);
+  const bool flip = config.options.at("flip") == "yes";
+  Dataset data = load_dataset(config.options.at("data"), seed, image_options(config.options), flip);
   const ImageSet& images = data.images();
   const std::int64_t batch = std::stoll(config.options.at("batch"));
   require(batch <= images.count, "--batch: found {}, expected at most {}: the images of {}", batch, images.count,
           config.options.at("data"));
-  RunIdentity identity{
-      info.name,      config.settings, {images.height, images.width, images.channels}, batch, seed, images.name,
-      digest(images), images.count};
+  RunIdentity identity{info.name,
+                       config.settings,
+                       {images.height, images.width, images.channels},
+                       batch,
+                       seed,
+                       images.name,
+                       digest(images),
+                       images.count,
+                       flip};
   std::optional<TensorFile> checkpoint;
   if (request.resume) {
     std::error_code error;
@@ -158,8 +204,13 @@ int train(const ModelInfo& info, const TrainRequest& request) {
   }
   set_seed(seed);
   const auto model = info.make(identity.image, Settings(info.settings, config.settings));
+  if (!request.resume && config.options.count("init")) {
+    const InitialWeights w = load_weights(config.options.at("init"), *model);
+    fmt::print("init: {} tensors from {}; {} more in it are not used, {} of the model begin as they are drawn\n",
+               w.loaded, w.file, w.unused, w.initial);
+  }
   if (request.dry_run) return show_plan(*model, data, identity, std::stoll(value_or(config.options, "steps", "0")));
-  Trainer trainer(*model, data, folder, config, identity, start);
+  Trainer trainer(*model, data, held_out_images(config.options), folder, config, identity, start);
   if (checkpoint) {
     trainer.restore(load_state(*checkpoint, folder.checkpoint().string(), *model));
     checkpoint.reset();

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <new>
 
+#include "engine/bad_value.h"
 #include "engine/error.h"
 #include "tools/commands.h"
 #include "tools/sampler.h"
@@ -27,14 +28,27 @@ std::int64_t weights(const Model& model) {
 
 constexpr std::int64_t grid_images = 64;
 
+ImageSet first_images(const ImageSet& set, std::int64_t count) {
+  ImageSet some{.name = set.name,
+                .count = std::min(count, set.count),
+                .height = set.height,
+                .width = set.width,
+                .channels = set.channels,
+                .pixels = {},
+                .labels = {}};
+  const std::int64_t bytes = some.count * set.height * set.width * set.channels;
+  some.pixels.assign(set.pixels.begin(), set.pixels.begin() + bytes);
+  return some;
+}
+
 }  // namespace
 
 double seconds_now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-Trainer::Trainer(Model& model, Dataset& data, RunFolder& folder, const RunConfig& config, const RunIdentity& identity,
-                 double start)
+Trainer::Trainer(Model& model, Dataset& data, const std::optional<ImageSet>& held_out, RunFolder& folder,
+                 const RunConfig& config, const RunIdentity& identity, double start)
     : model_(model),
       data_(data),
       folder_(folder),
@@ -45,7 +59,8 @@ Trainer::Trainer(Model& model, Dataset& data, RunFolder& folder, const RunConfig
       start_(start),
       seconds_limit_(60 * std::stod(option(config, "minutes"))),
       step_([&](std::span<const Batch> batches) { return model_.step(batches); }, identity.seed),
-      progress_(identity.model) {}
+      progress_(identity.model),
+      observer_(folder, config, identity, data.images(), held_out, progress_) {}
 
 void Trainer::restore(const Progression& at) {
   data_.seek(at.cursor);
@@ -67,9 +82,13 @@ int Trainer::run() {
   }
   begin();
   try {
-    if (!resumed_) snapshot();
+    if (!resumed_) {
+      const std::vector<double> distance{measure().swd};
+      history_.add({0, std::vector<std::string>{"swd"}, distance});
+      snapshot();
+    }
     loop();
-    if (saved_ != step_.iteration()) snapshot();
+    write_report(signals_.caught() ? "stopped" : "done");
   } catch (const Error& e) {
     throw TrainingFailed(fmt::format("{} (at step {})", e.what(), step_.iteration()));
   } catch (const std::bad_alloc&) {
@@ -80,15 +99,15 @@ int Trainer::run() {
 
 void Trainer::begin() {
   folder_.open();
+  observer_.begin(resumed_, history_);
   folder_.open_log(first_, history_);
+  observer_.look_back(history_);
   folder_.write_config(config_, identity_);
   const ImageSet& real = data_.images();
-  if (!resumed_) {
-    ImageSet some = real;
-    some.count = std::min(grid_images, real.count);
-    some.pixels.resize(static_cast<std::size_t>(some.count * real.height * real.width * real.channels));
-    save_grid(folder_.path() / "real.png", some);
-  }
+  if (!resumed_) save_grid(folder_.path() / "real.png", first_images(real, grid_images));
+  if (real.skipped > 0)
+    progress_.say(fmt::format("{}: {} broken {} left out, the first: {}", real.name, real.skipped,
+                              real.skipped == 1 ? "image" : "images", real.first_skipped));
   progress_.say(fmt::format("{} on {}: {} images {}x{}x{}, {} weights, batch {}, seed {}, threads {}, {} {}",
                             identity_.model, real.name, real.count, real.height, real.width, real.channels,
                             weights(model_), identity_.batch, identity_.seed, option(config_, "threads"),
@@ -96,29 +115,64 @@ void Trainer::begin() {
 }
 
 void Trainer::loop() {
-  while (!at_limit() && !signals_.caught()) {
+  // Whether an iteration is the last one is decided before its record is written, which then holds the quality of the
+  // samples; and once more after a snapshot, when all is saved and nothing is lost by stopping.
+  done_ = at_limit() || signals_.caught();
+  while (!done_) {
     iterate();
-    if (step_.iteration() % snapshot_every_ == 0) snapshot();
+    if (due_) snapshot();
+    if (due_ && (at_limit() || signals_.caught())) done_ = true;
   }
 }
 
 void Trainer::iterate() {
   const double before = seconds_now();
-  const std::span<const double> values = step_(data_.next(model_.batches_per_step(), identity_.batch));
+  const std::span<const HostBatch> batches = data_.next(model_.batches_per_step(), identity_.batch);
+  const std::span<const double> values = step_(batches);
   const double took = std::max(seconds_now() - before, 1e-9);
-  if (!step_.finite())
-    throw TrainingFailed(fmt::format("the gradients of step {} are not finite; {} holds step {}; try a smaller --lr",
-                                     step_.iteration(), folder_.checkpoint().string(), saved_));
+  if (!step_.finite()) explain_bad_values(batches);
   if (step_.iteration() > first_ + 1) {
     timed_seconds_ += took;
     // Weighted by time, so that it is the steps over the seconds they took.
     steps_per_s_ = timed_++ ? steps_per_s_ + (1 - std::exp(-took / 5)) * (1 / took - steps_per_s_) : 1 / took;
   }
+  done_ = at_limit() || signals_.caught();
+  due_ = done_ || step_.iteration() % snapshot_every_ == 0;
+  log(values, took);
+}
+
+void Trainer::log(std::span<const double> values, double took) {
   const Record record{step_.iteration(), step_.names(), values};
-  history_.add(record);
-  folder_.log(record, static_cast<double>(identity_.batch * model_.batches_per_step()) / took);
-  const bool last = at_limit() || signals_.caught() || record.step % snapshot_every_ == 0;
-  progress_.update(standing(), record, last);
+  observer_.look(record);
+  std::vector<std::string> names = step_.names();
+  std::vector<double> all(values.begin(), values.end());
+  Quality quality;
+  if (due_) {
+    quality = measure();
+    names.insert(names.end(), {"swd", "diversity"});
+    all.insert(all.end(), {quality.swd, quality.diversity});
+  }
+  const double rate = static_cast<double>(identity_.batch * model_.batches_per_step()) / took;
+  folder_.log({record.step, names, all}, rate);
+  names.push_back("images_per_s");
+  all.push_back(rate);
+  history_.add({record.step, names, all});
+  progress_.update(standing(), record, due_);
+  if (due_)
+    progress_.say(fmt::format("step {}: sliced Wasserstein distance {:.1f} (real images: {:.1f}), diversity {:.2f}",
+                              record.step, quality.swd, observer_.judge().attainable().swd, quality.diversity));
+}
+
+void Trainer::explain_bad_values(std::span<const HostBatch> batches) {
+  const std::int64_t at = step_.iteration();
+  const std::string why = find_bad_value(step_, batches, model_.state());
+  observer_.failed(at, fmt::format("the gradients are not finite: {}", why));
+  try {
+    write_report("failed");
+  } catch (const Error&) {  // what went wrong first is what is told
+  }
+  throw TrainingFailed(fmt::format("the gradients of step {} are not finite: {}; {} holds step {}; try a smaller --lr",
+                                   at, why, folder_.checkpoint().string(), saved_));
 }
 
 Standing Trainer::standing() const {
@@ -137,12 +191,28 @@ Standing Trainer::standing() const {
   return s;
 }
 
+Quality Trainer::measure() {
+  samples_ = draw_samples(model_, identity_.image, snapshot_seed(identity_.seed),
+                          std::max(grid_images, observer_.judge().images()));
+  const Quality quality = observer_.judge().judge(samples_);
+  observer_.look(step_.iteration(), quality);
+  return quality;
+}
+
 void Trainer::snapshot() {
   const std::int64_t at = step_.iteration();
-  folder_.write_samples(draw_samples(model_, identity_.image, snapshot_seed(identity_.seed), grid_images), at);
-  history_.draw(folder_.path() / "curves.png", identity_.model);
+  folder_.write_samples(first_images(samples_, grid_images), at);
+  history_.draw(folder_.path() / "curves.png", identity_.model, observer_.judge().attainable().swd);
   save_checkpoint(folder_.checkpoint(), identity_, model_, {at, data_.cursor()});
   saved_ = at;
+  if (!done_) write_report("training");
+}
+
+void Trainer::write_report(const std::string& state) {
+  const Cursor cursor = data_.cursor();
+  const double epochs =
+      static_cast<double>(cursor.epoch) + static_cast<double>(cursor.index) / static_cast<double>(data_.size());
+  observer_.write(standing(), epochs, state, history_);
 }
 
 int Trainer::finish() {
@@ -154,8 +224,8 @@ int Trainer::finish() {
                               identity_.model, path));
     return 128 + signal;
   }
-  progress_.say(fmt::format("done: step {} after {}, {:.0f} images/s; see samples.png, curves.png and log.jsonl in {}",
-                            saved_, duration(seconds_now() - start_), rate, path));
+  progress_.say(fmt::format("done: step {} after {}, {:.0f} images/s; see report.html in {}", saved_,
+                            duration(seconds_now() - start_), rate, path));
   return 0;
 }
 

@@ -1,12 +1,15 @@
 // The loop around a Step: numbers, pictures, checkpoints, limits and signals. The same for every model.
 #pragma once
 #include <cstdint>
+#include <optional>
+#include <string>
 
 #include "engine/dataset.h"
 #include "engine/step.h"
 #include "models/model.h"
 #include "tools/checkpoint.h"
 #include "tools/history.h"
+#include "tools/observer.h"
 #include "tools/progress.h"
 #include "tools/run_folder.h"
 #include "tools/stop_signals.h"
@@ -15,9 +18,10 @@ namespace duel {
 
 class Trainer {
  public:
-  // `start`: when the command began (seconds_now), for --minutes. All that is referred to outlives the trainer.
-  Trainer(Model& model, Dataset& data, RunFolder& folder, const RunConfig& config, const RunIdentity& identity,
-          double start);
+  // `held_out`: real images that samples are compared with, where there are some; not needed afterwards.
+  // `start`: when the command began (seconds_now), for --minutes. All else that is referred to outlives the trainer.
+  Trainer(Model& model, Dataset& data, const std::optional<ImageSet>& held_out, RunFolder& folder,
+          const RunConfig& config, const RunIdentity& identity, double start);
 
   // Goes on from there. Error: the cursor lies outside the data.
   void restore(const Progression& at);
@@ -29,8 +33,12 @@ class Trainer {
   void begin();
   void loop();
   void iterate();
+  void log(std::span<const double> values, double took);
+  [[noreturn]] void explain_bad_values(std::span<const HostBatch> batches);
+  Quality measure();
   void snapshot();
   int finish();
+  void write_report(const std::string& state);
   bool at_limit() const;
   Standing standing() const;
 
@@ -45,7 +53,10 @@ class Trainer {
   Step step_;
   Progress progress_;
   History history_;
+  Observer observer_;
   StopSignals signals_;
+  ImageSet samples_;                 // of the last measure()
+  bool due_ = false, done_ = false;  // after this iteration comes a snapshot; the end
   bool resumed_ = false;
   std::int64_t first_ = 0, saved_ = -1;  // where this call began; the step of the last checkpoint
   // The first iteration of a call is recorded and slower than all others: the rate leaves it out.

@@ -1,0 +1,18 @@
+// All of Duel that a program of one's own needs: tensors, the tape, nets, optimizers, losses, data and pictures.
+#pragma once
+#include "engine/context.h"
+#include "engine/dataset.h"
+#include "engine/error.h"
+#include "engine/net.h"
+#include "engine/ops.h"
+#include "engine/optim.h"
+#include "engine/picture.h"
+#include "engine/safetensors.h"
+#include "engine/state.h"
+#include "engine/step.h"
+#include "engine/tape.h"
+#include "engine/tensor.h"
+#include "engine/torch_names.h"
+#include "losses/adversarial.h"
+#include "losses/penalty.h"
+#include "models/nets.h"

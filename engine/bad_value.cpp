@@ -1,0 +1,91 @@
+#include "engine/bad_value.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "engine/launch.h"
+
+namespace duel {
+namespace {
+
+struct Census {
+  std::int64_t nan = 0, infinite = 0;
+  double largest = 0;  // of the finite ones, without sign
+  std::int64_t bad() const { return nan + infinite; }
+};
+
+template <class T>
+Census count(const T* values, std::int64_t n) {
+  Census c;
+  for (std::int64_t i = 0; i < n; ++i) {
+    const double v = static_cast<double>(values[i]);
+    if (std::isnan(v))
+      ++c.nan;
+    else if (std::isinf(v))
+      ++c.infinite;
+    else
+      c.largest = std::max(c.largest, std::abs(v));
+  }
+  return c;
+}
+Census count(const kernels::View& v) {
+  if (v.dtype == DType::f32) return count(v.as<float>(), v.size());
+  if (v.dtype == DType::f64) return count(v.as<double>(), v.size());
+  return {};
+}
+
+std::string name(const kernels::View& v) {
+  return fmt::format("{} {}", Shape(v.dim, static_cast<std::size_t>(v.rank)), v.dtype);
+}
+std::string kind(const Census& c) { return c.nan && c.infinite ? "nan and inf" : c.nan ? "nan" : "inf"; }
+
+struct Found {
+  std::string what;
+};
+
+// Throws Found at the first launch with such a value. What came in was looked at when it was made, but for the state.
+void look(const Launch& l, const State& state) {
+  for (std::size_t i = 0; i < l.views.size(); ++i) {
+    const Census c = count(l.views[i]);
+    if (c.bad() == 0) continue;
+    for (const NamedTensor& t : state)
+      if (t.value.storage()->data == l.views[i].data)
+        throw Found{fmt::format("{} {} held {} in {} of its values before the step, and op {} read them", t.name,
+                                t.value, kind(c), c.bad(), l.op)};
+    std::string what = fmt::format("op {} (kernel {}) made {} in {} of {} values {}", l.op, l.kernel, kind(c), c.bad(),
+                                   l.views[i].size(), name(l.views[i]));
+    double largest = 0;
+    std::string others;
+    for (std::size_t k = 0; k < l.views.size(); ++k) {
+      if (k == i || l.views[k].dtype == DType::u8) continue;
+      others += (others.empty() ? "" : ", ") + name(l.views[k]);
+      largest = std::max(largest, count(l.views[k]).largest);
+    }
+    if (!others.empty()) what += fmt::format(" from {} with values up to {:.3g}", others, largest);
+    throw Found{what};
+  }
+}
+
+struct HookScope {
+  LaunchHook before;
+  explicit HookScope(LaunchHook hook) : before(std::exchange(launch_hook(), std::move(hook))) {}
+  ~HookScope() { launch_hook() = before; }
+};
+
+}  // namespace
+
+std::string find_bad_value(Step& step, std::span<const HostBatch> batches, const State& state, int variant) {
+  try {
+    const HookScope scope([&](const Launch& l) { look(l, state); });
+    step.set_eager(true);
+    step.seek(step.iteration() - 1);
+    step(batches, variant);
+  } catch (const Found& found) {
+    step.seek(step.iteration() + 1);
+    return found.what;
+  }
+  return "no op made one when the step was repeated";
+}
+
+}  // namespace duel

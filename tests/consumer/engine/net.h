@@ -1,0 +1,1 @@
+#error "Duel's headers found this project's engine/net.h instead of their own"

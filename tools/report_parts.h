@@ -1,0 +1,16 @@
+// What report.cpp and report_memory.cpp share.
+#pragma once
+#include <cstddef>
+#include <span>
+#include <string>
+
+#include "tools/report.h"
+
+namespace duel {
+
+// The element of the page that read_report_memory finds again.
+std::string memory_element(const ReportMemory& memory);
+// RFC 4648, section 4.
+std::string base64(std::span<const std::byte> bytes);
+
+}  // namespace duel
