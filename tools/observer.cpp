@@ -15,7 +15,7 @@ namespace {
 using Texts = std::map<std::string, std::string>;
 
 // As a shell reads it back.
-std::string quoted(const std::string& word) {
+std::string shell_word(const std::string& word) {
   const bool plain = !word.empty() && word.find_first_not_of(
                                           "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
                                           "_./=:,+@%-") == word.npos;
@@ -34,7 +34,7 @@ std::string arguments(const std::vector<Setting>& known, const Texts& values) {
     std::string standard = s.standard;
     if (s.choices.empty() && !standard.empty()) standard = canonical({s}, {}).values().at(s.name);
     if (it->second == standard) continue;
-    out += is_switch(s) ? " --" + s.name : fmt::format(" --{} {}", s.name, quoted(it->second));
+    out += is_switch(s) ? " --" + s.name : fmt::format(" --{} {}", s.name, shell_word(it->second));
   }
   return out;
 }
@@ -104,10 +104,10 @@ std::string Observer::command(std::int64_t step) const {
   // Those that are no Setting, with their defaults.
   for (const auto& [name, standard] : {std::pair("data", "glyphs"), {"background", "#ffffff"}, {"init", ""}})
     if (const auto it = options.find(name); it != options.end() && it->second != standard)
-      out += fmt::format(" --{} {}", name, quoted(it->second));
+      out += fmt::format(" --{} {}", name, shell_word(it->second));
   return out + arguments(train_options(find_model(identity_.model)), options) +
          arguments(find_model(identity_.model).settings, config_.settings) + " --out " +
-         quoted(folder_.path().string());
+         shell_word(folder_.path().string());
 }
 
 Report Observer::report(const std::string& state, std::int64_t step) const {
@@ -122,7 +122,7 @@ Report Observer::report(const std::string& state, std::int64_t step) const {
   r.attainable = judge_.attainable().swd;
   r.reference = judge_.reference();
   r.probabilities = WatchRules::of(identity_.model, identity_.settings).probabilities;
-  const std::string out = quoted(folder_.path().string());
+  const std::string out = shell_word(folder_.path().string());
   r.command = command(step);
   r.resume_command = fmt::format("duel train {} --out {} --resume --steps N", identity_.model, out);
   r.sample_command = fmt::format("duel sample {} --count 100 --seed 7 --out samples.png", out);

@@ -24,9 +24,9 @@ constexpr std::int64_t sure_steps = 500;
 constexpr std::size_t window_steps = 50;
 constexpr double growth = 100, limit = 1e5;
 
-// Collapse. Samples of a trained model are 0.7 to 1.1 times as far apart as real images, those of an untrained one
-// may be close to each other. So what counts is a fall below a tenth, twice in a row, after there was more; or that
-// there never was any after 5000 steps.
+// Collapse. On MNIST samples are 0.55 times as far apart as real images after 1500 steps of gan and 0.99 times after
+// 900 of wgan-gp, but 0.07 to 0.2 times before the first hundred. So what counts is a fall below a tenth, twice in a
+// row, after there was more; or that there never was any after 5000 steps.
 constexpr double poor = 0.1, rich = 0.3;
 constexpr std::int64_t patience = 5000;
 
