@@ -81,28 +81,13 @@ void convert(const void* from, To* to, std::int64_t n) {
   const auto* p = static_cast<const From*>(from);
   for (std::int64_t i = 0; i < n; ++i) to[i] = static_cast<To>(p[i]);
 }
-template <class F>
-void with_type(DType t, F f) {
-  switch (t) {
-    case DType::f32:
-      return f(float{});
-    case DType::f64:
-      return f(double{});
-    case DType::i32:
-      return f(std::int32_t{});
-    case DType::i64:
-      return f(std::int64_t{});
-    case DType::u8:
-      return f(std::uint8_t{});
-  }
-}
 }  // namespace
 
 template <class T>
 std::vector<T> Tensor::to_vector() const {
   forbid_in_step("to_vector");
   std::vector<T> out(static_cast<std::size_t>(size()));
-  with_type(dtype(), [&](auto t) { convert<decltype(t)>(storage_->data, out.data(), size()); });
+  kernels::dispatch_type(dtype(), [&](auto t) { convert<decltype(t)>(storage_->data, out.data(), size()); });
   return out;
 }
 double Tensor::item() const {
@@ -137,8 +122,8 @@ Tensor from_vector(const Shape& shape, const std::vector<T>& values, DType dtype
           values.size(), shape);
   forbid_in_step("from_vector");
   Tensor y = empty(shape, dtype);
-  with_type(dtype,
-            [&](auto t) { convert<T>(values.data(), static_cast<decltype(t)*>(y.storage()->data), shape.size()); });
+  kernels::dispatch_type(
+      dtype, [&](auto t) { convert<T>(values.data(), static_cast<decltype(t)*>(y.storage()->data), shape.size()); });
   return y;
 }
 

@@ -6,22 +6,6 @@
 namespace duel::kernels {
 namespace {
 
-template <class F>
-void with_type(DType t, F f) {
-  switch (t) {
-    case DType::f32:
-      return f(float{});
-    case DType::f64:
-      return f(double{});
-    case DType::i32:
-      return f(std::int32_t{});
-    case DType::i64:
-      return f(std::int64_t{});
-    case DType::u8:
-      return f(std::uint8_t{});
-  }
-}
-
 // Drops axes of extent 1 and joins neighbours that both walks cross without a jump.
 Extent simplify(const Extent& e, Walk& from, Walk& to) {
   Extent out;
@@ -84,7 +68,7 @@ void copy_walk(const Extent& e, const T* x, const Walk& from, T* y, const Walk& 
 namespace cpu {
 
 void fill(View y, double value) {
-  with_type(y.dtype, [&](auto t) {
+  dispatch_type(y.dtype, [&](auto t) {
     using T = decltype(t);
     const T v = static_cast<T>(value);
     T* p = y.as<T>();
@@ -108,8 +92,8 @@ void copy_strided(Extent extent, View x, Walk from, View y, Walk to) {
 }
 
 void convert(View x, View y, double scale, double shift) {
-  with_type(x.dtype, [&](auto from) {
-    with_type(y.dtype, [&](auto to) {
+  dispatch_type(x.dtype, [&](auto from) {
+    dispatch_type(y.dtype, [&](auto to) {
       const auto* p = x.as<decltype(from)>();
       auto* q = y.as<decltype(to)>();
       // Bytes to f32 in f32: the same value for every pixel on every device.

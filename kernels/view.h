@@ -69,7 +69,23 @@ constexpr Kernel<Args...> make_kernel(const char* name, void (*cpu)(Args...)) {
   return {name, cpu};
 }
 
-// Calls f with a value of the C++ type behind a floating-point dtype.
+// Calls f with a value of the C++ type behind a dtype.
+template <class F>
+void dispatch_type(DType t, F f) {
+  switch (t) {
+    case DType::f32:
+      return f(float{});
+    case DType::f64:
+      return f(double{});
+    case DType::i32:
+      return f(std::int32_t{});
+    case DType::i64:
+      return f(std::int64_t{});
+    case DType::u8:
+      return f(std::uint8_t{});
+  }
+}
+// The same for the floating-point ones.
 template <class F>
 void dispatch_float(DType t, F f) {
   if (t == DType::f64)
