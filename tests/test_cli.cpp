@@ -174,6 +174,25 @@ TEST_CASE("cli: every model goes on to the same bytes after five interrupts at r
   }
 }
 
+TEST_CASE("cli: the plan's peak is the peak of the run, and the plan writes nothing") {
+  const Scratch in;
+  auto peak = [&](const Words& words) {
+    const Outcome o = duel_run(in, words);
+    INFO(o.out, o.err);
+    REQUIRE(o.status == 0);
+    const std::size_t end = o.out.find(" MiB at its peak");
+    REQUIRE(end != o.out.npos);
+    return o.out.substr(o.out.find_last_of(' ', end - 1) + 1, end - 1 - o.out.find_last_of(' ', end - 1));
+  };
+  for (const ModelInfo& info : models()) {
+    INFO(info.name);
+    const auto before = contents(in.path);
+    const std::string planned = peak(training(info.name, info.name, {"--steps", "6", "--dry-run"}));
+    CHECK(contents(in.path) == before);
+    CHECK(peak(training(info.name, info.name, {"--steps", "6", "--snapshot-every", "2"})) == planned);
+  }
+}
+
 TEST_CASE("cli: numbers that are not finite end the run and keep the checkpoint") {
   const Scratch in;
   train_well(in, training("gan", "a", {"--steps", "2"}));

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cstring>
 
-#include "engine/step.h"
 #include "tools/progress.h"
 #include "tools/trainer.h"
 
@@ -65,6 +64,8 @@ std::vector<std::string> doubts(const RunIdentity& id, std::int64_t per_step) {
 
 }  // namespace
 
+std::string peak_memory(const Step& step) { return mebibytes(static_cast<double>(step.peak_bytes())) + " at its peak"; }
+
 int show_plan(Model& model, Dataset& data, const RunIdentity& id, std::int64_t steps) {
   const ImageSet& images = data.images();
   const std::int64_t per_step = model.batches_per_step();
@@ -85,8 +86,7 @@ int show_plan(Model& model, Dataset& data, const RunIdentity& id, std::int64_t s
              step.launches().size());
   fmt::print("  arithmetic    {:.2f} GFLOP, of which {:.2f} in convolutions and matrix products\n", flops / 1e9,
              products / 1e9);
-  fmt::print("  memory        {} at its peak, beside {} of weights and optimizer\n",
-             mebibytes(static_cast<double>(step.peak_bytes())), mebibytes(state));
+  fmt::print("  memory        {}, beside {} of weights and optimizer\n", peak_memory(step), mebibytes(state));
   fmt::print("  time          {:.1f} ms (median of {}; {:.1f} to {:.1f}), {:.0f} images/s, {:.0f} GFLOP/s\n",
              t.median * 1e3, t.count, t.low * 1e3, t.high * 1e3, static_cast<double>(per_step * id.batch) / t.median,
              flops / t.median / 1e9);

@@ -9,6 +9,7 @@
 #include "engine/bad_value.h"
 #include "engine/error.h"
 #include "tools/commands.h"
+#include "tools/plan.h"
 #include "tools/sampler.h"
 
 namespace duel {
@@ -224,8 +225,8 @@ int Trainer::finish() {
                               identity_.model, path));
     return 128 + signal;
   }
-  progress_.say(fmt::format("done: step {} after {}, {:.0f} images/s; see report.html in {}", saved_,
-                            duration(seconds_now() - start_), rate, path));
+  progress_.say(fmt::format("done: step {} after {}, {:.0f} images/s, {}; see report.html in {}", saved_,
+                            duration(seconds_now() - start_), rate, peak_memory(step_), path));
   return 0;
 }
 
