@@ -29,10 +29,14 @@ Census count(const T* values, std::int64_t n) {
   }
   return c;
 }
-Census count(const kernels::View& v) {
-  if (v.dtype == DType::f32) return count(v.as<float>(), v.size());
-  if (v.dtype == DType::f64) return count(v.as<double>(), v.size());
-  return {};
+Census count(const kernels::View& v, Device device) {
+  std::vector<std::byte> values(static_cast<std::size_t>(v.bytes()));
+  if (v.dtype == DType::u8 || v.dtype == DType::i32 || v.dtype == DType::i64) return {};
+  driver(device).copy_out(values.data(), v.data, values.size());
+  Census c;
+  kernels::dispatch_type(v.dtype,
+                         [&](auto t) { c = count(reinterpret_cast<const decltype(t)*>(values.data()), v.size()); });
+  return c;
 }
 
 std::string name(const kernels::View& v) {
@@ -47,7 +51,7 @@ struct Found {
 // Throws Found at the first launch with such a value. What came in was looked at when it was made, but for the state.
 void look(const Launch& l, const State& state) {
   for (std::size_t i = 0; i < l.views.size(); ++i) {
-    const Census c = count(l.views[i]);
+    const Census c = count(l.views[i], l.device);
     if (c.bad() == 0) continue;
     for (const NamedTensor& t : state)
       if (t.value.storage()->data == l.views[i].data)
@@ -60,7 +64,7 @@ void look(const Launch& l, const State& state) {
     for (std::size_t k = 0; k < l.views.size(); ++k) {
       if (k == i || l.views[k].dtype == DType::u8) continue;
       others += (others.empty() ? "" : ", ") + name(l.views[k]);
-      largest = std::max(largest, count(l.views[k]).largest);
+      largest = std::max(largest, count(l.views[k], l.device).largest);
     }
     if (!others.empty()) what += fmt::format(" from {} with values up to {:.3g}", others, largest);
     throw Found{what};

@@ -1,5 +1,8 @@
 #include "engine/context.h"
 
+#include <array>
+#include <optional>
+
 #include "engine/error.h"
 #include "engine/launch.h"
 #include "engine/ops.h"
@@ -33,12 +36,11 @@ Context::Context(std::uint64_t s) : seed(s) {
 }
 
 Context& current_context() {
-  thread_local Context outside = [] {
-    Context c{0};
-    c.site = first_site_outside;
-    return c;
-  }();
-  return scoped ? *scoped : outside;
+  if (scoped) return *scoped;
+  thread_local std::array<std::optional<Context>, 3> outside;  // one for each device
+  std::optional<Context>& c = outside[static_cast<std::size_t>(default_device())];
+  if (!c) c.emplace(0).site = first_site_outside;
+  return *c;
 }
 ContextScope::ContextScope(Context& c) : before_(scoped) { scoped = &c; }
 ContextScope::~ContextScope() { scoped = before_; }

@@ -2,6 +2,7 @@
 #pragma once
 #include <fmt/format.h>
 
+#include <new>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -22,6 +23,18 @@ template <class... Args>
 template <class... Args>
 void require(bool condition, fmt::format_string<Args...> text, Args&&... args) {
   if (!condition) throw Error(fmt::format(text, std::forward<Args>(args)...));
+}
+
+// Calls f; what a device's driver throws becomes an Error. std::bad_alloc stays what it is.
+template <class F>
+decltype(auto) on_driver(F f) {
+  try {
+    return f();
+  } catch (const std::bad_alloc&) {
+    throw;
+  } catch (const std::exception& e) {
+    throw Error(e.what());
+  }
 }
 
 }  // namespace duel

@@ -16,6 +16,7 @@ struct Launch {
   const char* kernel;  // the kernel that does it
   double flops;        // multiplications and additions
   double bytes;        // read and written, each operand counted once
+  Device device;
   std::function<void()> run;
   std::vector<kernels::View> views;  // the operands, results included
 };
@@ -58,7 +59,7 @@ void launch(const char* op, double flops, const kernels::Kernel<P...>& kernel, D
   double bytes = 0;
   for (const kernels::View& v : views) bytes += static_cast<double>(v.bytes());
   auto f = kernel.on(device);
-  detail::submit({op, kernel.name, flops, bytes, [f, args...] { f(args...); }, std::move(views)});
+  detail::submit({op, kernel.name, flops, bytes, device, [f, args...] { f(args...); }, std::move(views)});
 }
 
 }  // namespace duel

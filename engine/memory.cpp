@@ -1,29 +1,18 @@
 #include "engine/memory.h"
 
-#include <sys/mman.h>
-#include <unistd.h>
-
 #include <algorithm>
+#include <array>
 #include <atomic>
-#include <cerrno>
-#include <cstring>
 
 #include "engine/error.h"
-
-#if defined(__SANITIZE_ADDRESS__)
-#include <sanitizer/asan_interface.h>
-#else
-#define ASAN_POISON_MEMORY_REGION(p, n) ((void)(p), (void)(n))
-#define ASAN_UNPOISON_MEMORY_REGION(p, n) ((void)(p), (void)(n))
-#endif
 
 namespace duel {
 namespace {
 
 constexpr std::size_t alignment = 64;
 constexpr std::size_t commit_step = std::size_t{16} << 20;
-#if defined(__SANITIZE_ADDRESS__)
-constexpr std::size_t red_zone = alignment;  // poisoned, so that a write past a tensor is reported
+#if defined(__SANITIZE_ADDRESS__) || defined(DUEL_RACE)
+constexpr std::size_t red_zone = alignment;  // guarded, so that a write past a tensor is reported
 #else
 constexpr std::size_t red_zone = 0;
 #endif
@@ -34,36 +23,33 @@ std::size_t block_bytes(std::size_t bytes) { return round_up(std::max<std::size_
 std::atomic<std::uint64_t> total_allocations{0};
 thread_local std::shared_ptr<Pool> scoped_pool;
 
+std::atomic<Device> device_of_new_tensors{Device::cpu};
+
 std::shared_ptr<Pool> process_pool() {
-  static const std::shared_ptr<Pool> pool = std::make_shared<Pool>(Device::cpu);
+  static std::array<std::shared_ptr<Pool>, 3> pools;
+  static std::mutex mutex;
+  const Device device = device_of_new_tensors;
+  const std::scoped_lock lock(mutex);
+  std::shared_ptr<Pool>& pool = pools[static_cast<std::size_t>(device)];
+  if (!pool) pool = std::make_shared<Pool>(device);
   return pool;
 }
 
 }  // namespace
 
-Pool::Pool(Device device) : device_(device) {
-  const auto page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
-  const auto physical = static_cast<std::size_t>(sysconf(_SC_PHYS_PAGES)) * page;
-  reserved_ = round_up(physical, commit_step);
-  void* p = mmap(nullptr, reserved_, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  require(p != MAP_FAILED, "memory: cannot reserve {} MiB of addresses: {}", reserved_ >> 20, std::strerror(errno));
-  base_ = static_cast<std::byte*>(p);
+Pool::Pool(Device device) : device_(device), driver_(on_driver([&]() -> DeviceDriver& { return driver(device); })) {
+  reserved_ = round_up(driver_.capacity(), commit_step);
+  base_ = static_cast<std::byte*>(on_driver([&] { return driver_.reserve(reserved_); }));
 }
 
-Pool::~Pool() {
-  ASAN_UNPOISON_MEMORY_REGION(base_, committed_);
-  munmap(base_, reserved_);
-}
+Pool::~Pool() { driver_.release(base_); }
 
 void Pool::grow(std::size_t end) {
   if (end <= committed_) return;
   const std::size_t target = round_up(end, commit_step);
   require(target <= reserved_, "memory: a tensor needs {} MiB in all, but this machine has {} MiB", target >> 20,
           reserved_ >> 20);
-  require(mprotect(base_ + committed_, target - committed_, PROT_READ | PROT_WRITE) == 0,
-          "memory: cannot commit {} MiB: {}", target >> 20, std::strerror(errno));
-  madvise(base_ + committed_, target - committed_, MADV_HUGEPAGE);  // fewer page faults; harmless where refused
-  ASAN_POISON_MEMORY_REGION(base_ + committed_, target - committed_);
+  on_driver([&] { driver_.commit(base_, target); });
   committed_ = target;
 }
 
@@ -89,19 +75,19 @@ void* Pool::allocate(std::size_t bytes) {
   }
   live_ += need;
   peak_ = std::max(peak_, offset + need);
-  ASAN_UNPOISON_MEMORY_REGION(base_ + offset, bytes);
+  driver_.begin_block(base_ + offset, bytes, true);
   return base_ + offset;
 }
 
 void Pool::free(void* block, std::size_t bytes) noexcept {
   const std::size_t size = block_bytes(bytes);
   std::scoped_lock lock(mutex_);
-  ASAN_POISON_MEMORY_REGION(block, size);
+  driver_.end_block(block, size);
   live_ -= size;
   insert_free(static_cast<std::size_t>(static_cast<std::byte*>(block) - base_), size);
 }
 
-void Pool::open_for_replay() { ASAN_UNPOISON_MEMORY_REGION(base_, end_); }
+void Pool::open_for_replay() { driver_.begin_block(base_, end_, false); }
 
 void Pool::insert_free(std::size_t begin, std::size_t bytes) {
   auto next = free_by_offset_.lower_bound(begin);
@@ -131,6 +117,8 @@ Storage::Storage(std::shared_ptr<Pool> from, std::size_t n)
     : pool(std::move(from)), bytes(n), data(pool->allocate(n)) {}
 Storage::~Storage() { pool->free(data, bytes); }
 
+void set_default_device(Device device) { device_of_new_tensors = device; }
+Device default_device() { return device_of_new_tensors; }
 std::shared_ptr<Pool> current_pool() { return scoped_pool ? scoped_pool : process_pool(); }
 std::uint64_t allocation_count() { return total_allocations.load(std::memory_order_relaxed); }
 

@@ -38,6 +38,7 @@ class Pool {
   void erase_free(std::map<std::size_t, std::size_t>::iterator it);
 
   Device device_;
+  DeviceDriver& driver_;
   std::byte* base_ = nullptr;
   std::size_t reserved_ = 0, committed_ = 0, end_ = 0, live_ = 0, peak_ = 0;
   std::uint64_t allocations_ = 0;
@@ -58,7 +59,13 @@ struct Storage {
   void* data;
 };
 
-// The pool that new tensors of this thread come from: a Step's own while it records, the process-wide one otherwise.
+// Where new tensors of this program live; set it before the first one is made. Default: the CPU. Tensors of one device
+// know nothing of the other's.
+void set_default_device(Device device);
+Device default_device();
+
+// The pool that new tensors of this thread come from: a Step's own while it records, otherwise the process-wide one of
+// the default device.
 std::shared_ptr<Pool> current_pool();
 std::uint64_t allocation_count();  // of all pools, since the start
 

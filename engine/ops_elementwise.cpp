@@ -13,7 +13,7 @@ namespace {
 using kernels::Map;
 
 void check_float(const Op& op, const Tensor& x) {
-  require(x.dtype() == DType::f32 || x.dtype() == DType::f64, "[{}] expects f32 or f64, found {}", op.name, x);
+  require(is_float(x.dtype()), "[{}] expects numbers with fractions, found {}", op.name, x);
 }
 
 Shape broadcast_shape(const Op& op, std::initializer_list<const Tensor*> operands) {

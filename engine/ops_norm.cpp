@@ -45,7 +45,7 @@ Grads fused_gradient(const NormCall& n, const std::vector<Tensor>& in, const Sav
   for (std::size_t i = 0; i < in.size(); ++i)
     if (c.needs(i)) out[i] = empty(in[i].shape(), t);
   auto view = [](const Tensor& x) { return x ? x.view() : kernels::View{}; };
-  Tensor sums = empty({n.shape.b, 2, channels}, t);
+  Tensor sums = empty({n.shape.b, 2, channels}, kernels::statistics_type(t));
   launch("norm_grad", 10 * static_cast<double>(in[0].size()), kernels::norm_grad, in[0].device(), n.shape, n.slope,
          in[0].view(), saved.mean.view(), saved.rstd.view(), affine ? in[1].view() : kernels::View{},
          n.slope == 1 ? kernels::View{} : c.y.view(), c.dy.view(), sums.view(), view(out[0]), view(out[1]),
@@ -76,7 +76,8 @@ Tensor normalise(const char* name, const NormCall& n, const Tensor& x, const Ten
                  const RunningStatistics* running) {
   check_affine(name, x, gamma, beta);
   require(n.slope >= 0 && n.slope <= 1, "[{}] slope {} is outside [0, 1]", name, n.slope);
-  Saved saved{empty({n.shape.b, n.shape.g}, x.dtype()), empty({n.shape.b, n.shape.g}, x.dtype())};
+  const DType t = kernels::statistics_type(x.dtype());
+  Saved saved{empty({n.shape.b, n.shape.g}, t), empty({n.shape.b, n.shape.g}, t)};
   launch(name, 4 * static_cast<double>(x.size()), kernels::norm_statistics, x.device(), n.shape, n.eps, x.view(),
          saved.mean.view(), saved.rstd.view());
   if (running)

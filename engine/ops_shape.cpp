@@ -132,7 +132,6 @@ Tensor convert(const Tensor& x, DType dtype) {
   if (x.dtype() == dtype) return x;
   Tensor y = empty(x.shape(), dtype);
   launch(convert_op.name, 0, kernels::convert, x.device(), x.view(), y.view(), 1.0, 0.0);
-  const auto is_float = [](DType t) { return t == DType::f32 || t == DType::f64; };
   if (!is_float(x.dtype()) || !is_float(dtype)) return record(convert_op, y, {}, nullptr);
   return record(convert_op, y, {x}, [t = x.dtype()](const Call& c) { return Grads{convert(c.dy, t)}; });
 }

@@ -86,32 +86,32 @@ Adam::Adam(const State& parameters, const AdamOptions& o)
     : Optimizer(parameters, o.lr, o.common, {"m", "v"}), k_{o.beta1,     o.beta2,     o.eps,
                                                             o.common.l1, o.common.l2, o.weight_decay} {}
 void Adam::update(const kernels::UpdateState& state, const TensorPack& pack) {
-  launch("adam", 0, kernels::adam, Device::cpu, k_, state, pack);
+  launch("adam", 0, kernels::adam, device(), k_, state, pack);
 }
 
 Rmsprop::Rmsprop(const State& parameters, const RmspropOptions& o)
     : Optimizer(parameters, o.lr, o.common, {"v"}), k_{o.alpha, o.eps, o.common.l1, o.common.l2} {}
 void Rmsprop::update(const kernels::UpdateState& state, const TensorPack& pack) {
-  launch("rmsprop", 0, kernels::rmsprop, Device::cpu, k_, state, pack);
+  launch("rmsprop", 0, kernels::rmsprop, device(), k_, state, pack);
 }
 
 Sgd::Sgd(const State& parameters, const SgdOptions& o)
     : Optimizer(parameters, o.lr, o.common, {"m"}), k_{o.momentum, o.common.l1, o.common.l2, o.nesterov} {}
 void Sgd::update(const kernels::UpdateState& state, const TensorPack& pack) {
-  launch("sgd", 0, kernels::sgd, Device::cpu, k_, state, pack);
+  launch("sgd", 0, kernels::sgd, device(), k_, state, pack);
 }
 
 void ema_update(const std::vector<Tensor>& average, const std::vector<Tensor>& source, double decay) {
   require(average.size() == source.size(), "ema: {} averages for {} sources", average.size(), source.size());
   for_packs({&average, &source}, [&](const TensorPack& pack) {
-    launch("ema", 0, kernels::ema, Device::cpu, decay, current_context().step.view(), current_context().finite.view(),
-           pack);
+    launch("ema", 0, kernels::ema, source[0].device(), decay, current_context().step.view(),
+           current_context().finite.view(), pack);
   });
 }
 void clip_values(const std::vector<Tensor>& parameters, double low, double high) {
   require(low <= high, "clip: low {} is above high {}", low, high);
   for_packs({&parameters}, [&](const TensorPack& pack) {
-    launch("clip", 0, kernels::clip, Device::cpu, low, high, current_context().finite.view(), pack);
+    launch("clip", 0, kernels::clip, parameters[0].device(), low, high, current_context().finite.view(), pack);
   });
 }
 

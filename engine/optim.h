@@ -30,6 +30,7 @@ class Optimizer {
  protected:
   Optimizer(const State& parameters, double lr, CommonOptions common, std::vector<std::string> moments);
   virtual void update(const kernels::UpdateState& state, const kernels::TensorPack& pack) = 0;
+  Device device() const { return t_.device(); }
   CommonOptions common_;
 
  private:

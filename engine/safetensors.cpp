@@ -20,8 +20,9 @@ static_assert(std::endian::native == std::endian::little,
 constexpr std::uint64_t header_limit = 100'000'000;  // bytes, the limit of the reference implementation
 constexpr const char* metadata_name = "__metadata__";
 
-constexpr std::pair<DType, std::string_view> dtype_names[] = {
-    {DType::f32, "F32"}, {DType::f64, "F64"}, {DType::i32, "I32"}, {DType::i64, "I64"}, {DType::u8, "U8"}};
+constexpr std::pair<DType, std::string_view> dtype_names[] = {{DType::f32, "F32"}, {DType::f64, "F64"},
+                                                              {DType::i32, "I32"}, {DType::i64, "I64"},
+                                                              {DType::u8, "U8"},   {DType::bf16, "BF16"}};
 
 std::string_view name_of(DType dtype) {
   for (const auto& [known, name] : dtype_names)
@@ -170,7 +171,7 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
     if (where_ == Where::outside) fail("{}: the header is {}, expected an object", file_, found);
     if (where_ == Where::metadata) fail("{}: metadata {} is {}, expected a string", file_, in_quotes(key_), found);
     if (where_ == Where::root) fail("{}: {} is {}, expected an object", file_, in_quotes(key_), found);
-    const std::string expected = key_ == "dtype"   ? "one of \"F32\" \"F64\" \"I32\" \"I64\" \"U8\""
+    const std::string expected = key_ == "dtype"   ? "one of \"F32\" \"F64\" \"I32\" \"I64\" \"U8\" \"BF16\""
                                  : key_ == "shape" ? fmt::format("at most {} integers from 0 to 2^63 - 1", max_rank)
                                                    : "[begin, end], two integers from 0 to 2^63 - 1";
     fail("{}: tensor {}: {} holds {}, expected {}", file_, in_quotes(tensors.back().name), key_, found, expected);

@@ -18,8 +18,13 @@ struct Staging {
 Shape pixel_shape(const HostBatch& b) { return {b.size, b.height, b.width, b.channels}; }
 
 double value_of(const Tensor& t) {
-  return t.dtype() == DType::f64 ? *static_cast<const double*>(t.storage()->data)
-                                 : static_cast<double>(*static_cast<const float*>(t.storage()->data));
+  double d = 0;
+  float f = 0;
+  if (t.dtype() == DType::f64)
+    read(t, &d, sizeof d);
+  else
+    read(t, &f, sizeof f);
+  return t.dtype() == DType::f64 ? d : static_cast<double>(f);
 }
 
 }  // namespace
@@ -28,7 +33,7 @@ struct Step::Plan {
   int variant = 0;
   bool recorded = false;
   std::vector<Staging> inputs;
-  std::shared_ptr<Pool> pool = std::make_shared<Pool>(Device::cpu);
+  std::shared_ptr<Pool> pool = std::make_shared<Pool>(default_device());
   Recording recording;
   std::vector<std::string> names;
   std::vector<Tensor> metrics;
@@ -121,7 +126,11 @@ const std::vector<std::string>& Step::names() const {
   require(last_ != nullptr, "step: no iteration has run yet");
   return last_->names;
 }
-bool Step::finite() const { return *static_cast<const std::int32_t*>(context_.finite.storage()->data) != 0; }
+bool Step::finite() const {
+  std::int32_t finite = 0;
+  read(context_.finite, &finite, sizeof finite);
+  return finite != 0;
+}
 const std::vector<Launch>& Step::launches() const {
   require(last_ != nullptr, "step: no iteration has run yet");
   return last_->recording.launches;

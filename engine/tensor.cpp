@@ -1,7 +1,5 @@
 #include "engine/tensor.h"
 
-#include <cstring>
-
 #include "engine/error.h"
 #include "engine/launch.h"
 #include "engine/tape.h"
@@ -41,6 +39,8 @@ std::string to_string(DType type) {
       return "i64";
     case DType::u8:
       return "u8";
+    case DType::bf16:
+      return "bf16";
   }
   return "?";
 }
@@ -87,7 +87,9 @@ template <class T>
 std::vector<T> Tensor::to_vector() const {
   forbid_in_step("to_vector");
   std::vector<T> out(static_cast<std::size_t>(size()));
-  kernels::dispatch_type(dtype(), [&](auto t) { convert<decltype(t)>(storage_->data, out.data(), size()); });
+  std::vector<std::byte> bytes(out.size() * size_of(dtype()));
+  read(*this, bytes.data(), bytes.size());
+  kernels::dispatch_type(dtype(), [&](auto t) { convert<decltype(t)>(bytes.data(), out.data(), size()); });
   return out;
 }
 double Tensor::item() const {
@@ -122,15 +124,22 @@ Tensor from_vector(const Shape& shape, const std::vector<T>& values, DType dtype
           values.size(), shape);
   forbid_in_step("from_vector");
   Tensor y = empty(shape, dtype);
+  std::vector<std::byte> bytes(values.size() * size_of(dtype));
   kernels::dispatch_type(
-      dtype, [&](auto t) { convert<T>(values.data(), static_cast<decltype(t)*>(y.storage()->data), shape.size()); });
+      dtype, [&](auto t) { convert<T>(values.data(), reinterpret_cast<decltype(t)*>(bytes.data()), shape.size()); });
+  assign(y, bytes.data(), bytes.size());
   return y;
 }
 
 void assign(const Tensor& x, const void* host_values, std::size_t bytes) {
   forbid_in_step("assign");
   require(bytes == static_cast<std::size_t>(x.size()) * size_of(x.dtype()), "assign: {} bytes for {}", bytes, x);
-  if (bytes) std::memcpy(x.storage()->data, host_values, bytes);
+  on_driver([&] { driver(x.device()).copy_in(x.storage()->data, host_values, bytes); });
+}
+void read(const Tensor& x, void* host_values, std::size_t bytes) {
+  forbid_in_step("read");
+  require(bytes == static_cast<std::size_t>(x.size()) * size_of(x.dtype()), "read: {} bytes of {}", bytes, x);
+  on_driver([&] { driver(x.device()).copy_out(host_values, x.storage()->data, bytes); });
 }
 void assign(const Tensor& x, const Tensor& source) {
   require(x.shape() == source.shape() && x.dtype() == source.dtype(), "assign: {} from {}", x, source);

@@ -38,6 +38,7 @@ class Shape {
 
 std::string to_string(const Shape& shape);  // "(16,32,32,3)"
 std::string to_string(DType type);          // "f32"
+inline bool is_float(DType t) { return t == DType::f32 || t == DType::f64 || t == DType::bf16; }
 
 struct Node;
 
@@ -87,6 +88,8 @@ Tensor from_vector(const Shape& shape, const std::vector<T>& values, DType dtype
 // Overwrites x's memory in place (a leaf: parameters, state, staging buffers). Errors as for from_vector.
 void assign(const Tensor& x, const void* host_values, std::size_t bytes);
 void assign(const Tensor& x, const Tensor& source);  // recorded; same shape and type
+// The bytes of x, when everything before has been computed. Errors as for from_vector.
+void read(const Tensor& x, void* host_values, std::size_t bytes);
 
 }  // namespace duel
 

@@ -51,8 +51,21 @@ void use_reference(bool on);
 bool reference();
 }  // namespace cpu
 
-inline std::size_t conv_workspace(Device, ConvSlot slot, const ConvGeometry& g, DType dtype) {
-  return cpu::conv_workspace(slot, g, dtype);
+namespace cuda_host {
+std::size_t conv_workspace(ConvSlot slot, const ConvGeometry& g, DType dtype);
+}
+#ifdef DUEL_CUDA
+namespace cuda {
+std::size_t conv_workspace(ConvSlot slot, const ConvGeometry& g, DType dtype);
+}
+#endif
+
+inline std::size_t conv_workspace(Device device, ConvSlot slot, const ConvGeometry& g, DType dtype) {
+  if (device == Device::cpu) return cpu::conv_workspace(slot, g, dtype);
+#ifdef DUEL_CUDA
+  if (device == Device::cuda) return cuda::conv_workspace(slot, g, dtype);
+#endif
+  return cuda_host::conv_workspace(slot, g, dtype);
 }
 
 }  // namespace kernels

@@ -19,7 +19,11 @@ struct NormShape {
   bool operator==(const NormShape&) const = default;
 };
 
-// All tensors f32 or all f64. x, y (b,s,g*k); mean, rstd (b,g); gamma, beta (g*k), both empty views for none.
+// Statistics and sums of bf16 tensors are f32.
+inline DType statistics_type(DType t) { return t == DType::bf16 ? DType::f32 : t; }
+
+// Tensors f32, f64, or on a GPU bf16, all alike but for the statistics. x, y (b,s,g*k); mean, rstd (b,g); gamma, beta
+// (g*k), both empty views for none.
 DUEL_KERNEL(norm_statistics, NormShape shape, double eps, View x, View mean, View rstd);
 DUEL_KERNEL(norm_apply, NormShape shape, double slope, View x, View mean, View rstd, View gamma, View beta, View y);
 // From dy and the forward call's x, statistics and y (y decides the activation's side; it is not read when slope is 1):

@@ -2,11 +2,14 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
+
+#include "kernels/bf16.h"
+#include "kernels/device.h"
 
 namespace duel {
 
-enum class Device : std::uint8_t { cpu };
-enum class DType : std::uint8_t { f32, f64, i32, i64, u8 };
+enum class DType : std::uint8_t { f32, f64, i32, i64, u8, bf16 };
 
 inline std::size_t size_of(DType t) {
   switch (t) {
@@ -16,6 +19,8 @@ inline std::size_t size_of(DType t) {
     case DType::f64:
     case DType::i64:
       return 8;
+    case DType::bf16:
+      return 2;
     case DType::u8:
       return 1;
   }
@@ -55,19 +60,39 @@ template <class... Args>
 struct Kernel {
   const char* name;
   void (*cpu)(Args...);
-  auto on(Device) const { return cpu; }
+  void (*cuda_host)(Args...);
+  void (*cuda)(Args...);  // null in builds without nvcc, which have no such device
+  auto on(Device device) const { return device == Device::cpu ? cpu : device == Device::cuda_host ? cuda_host : cuda; }
 };
 
-#define DUEL_KERNEL(name, ...) \
-  namespace cpu {              \
-  void name(__VA_ARGS__);      \
-  }                            \
-  inline constexpr auto name = ::duel::kernels::make_kernel(#name, &cpu::name)
-
 template <class... Args>
-constexpr Kernel<Args...> make_kernel(const char* name, void (*cpu)(Args...)) {
-  return {name, cpu};
+constexpr Kernel<Args...> make_kernel(const char* name, void (*cpu)(Args...),
+                                      std::type_identity_t<void (*)(Args...)> cuda_host,
+                                      std::type_identity_t<void (*)(Args...)> cuda) {
+  return {name, cpu, cuda_host, cuda};
 }
+
+#ifdef DUEL_CUDA
+#define DUEL_DECLARE_CUDA(name, ...) \
+  namespace cuda {                   \
+  void name(__VA_ARGS__);            \
+  }
+#define DUEL_CUDA_POINTER(name) &cuda::name
+#else
+#define DUEL_DECLARE_CUDA(name, ...)
+#define DUEL_CUDA_POINTER(name) nullptr
+#endif
+
+#define DUEL_KERNEL(name, ...)         \
+  namespace cpu {                      \
+  void name(__VA_ARGS__);              \
+  }                                    \
+  namespace cuda_host {                \
+  void name(__VA_ARGS__);              \
+  }                                    \
+  DUEL_DECLARE_CUDA(name, __VA_ARGS__) \
+  inline constexpr auto name =         \
+      ::duel::kernels::make_kernel(#name, &cpu::name, &cuda_host::name, DUEL_CUDA_POINTER(name))
 
 // Calls f with a value of the C++ type behind a dtype.
 template <class F>
@@ -83,6 +108,8 @@ void dispatch_type(DType t, F f) {
       return f(std::int64_t{});
     case DType::u8:
       return f(std::uint8_t{});
+    case DType::bf16:
+      return f(bf16{});
   }
 }
 // The same for the floating-point ones.

@@ -21,29 +21,11 @@ T whole(const std::string& text, const std::string& file, const std::string& fie
   return v;
 }
 
-template <class T>
-StoredTensor copy(const Tensor& t) {
-  StoredTensor stored{t.dtype(), {t.shape().begin(), t.shape().end()}, {}};
-  const std::vector<T> values = t.to_vector<T>();
-  stored.data.resize(values.size() * sizeof(T));
-  if (!values.empty()) std::memcpy(stored.data.data(), values.data(), stored.data.size());
-  return stored;
-}
-
 StoredTensor store(const Tensor& t) {
-  switch (t.dtype()) {
-    case DType::f32:
-      return copy<float>(t);
-    case DType::f64:
-      return copy<double>(t);
-    case DType::i32:
-      return copy<std::int32_t>(t);
-    case DType::i64:
-      return copy<std::int64_t>(t);
-    case DType::u8:
-      return copy<std::uint8_t>(t);
-  }
-  fail("checkpoint: unknown dtype {}", static_cast<int>(t.dtype()));
+  StoredTensor stored{t.dtype(), {t.shape().begin(), t.shape().end()}, {}};
+  stored.data.resize(static_cast<std::size_t>(t.size()) * size_of(t.dtype()));
+  read(t, stored.data.data(), stored.data.size());
+  return stored;
 }
 
 StoredTensor store(std::int64_t value) {

@@ -61,6 +61,8 @@ Numbers numbers_of(const StoredTensor& t) {
       return numbers<std::int64_t>(t);
     case DType::u8:
       return numbers<std::uint8_t>(t);
+    case DType::bf16:
+      return numbers<bf16>(t);
   }
   return {};
 }

@@ -1,0 +1,135 @@
+#include "kernels/device.h"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <map>
+#include <mutex>
+#include <stdexcept>
+
+#include "kernels/on_host/stream.h"
+
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#else
+#define ASAN_POISON_MEMORY_REGION(p, n) ((void)(p), (void)(n))
+#define ASAN_UNPOISON_MEMORY_REGION(p, n) ((void)(p), (void)(n))
+#endif
+
+namespace duel {
+namespace {
+
+std::size_t physical_memory() {
+  return static_cast<std::size_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+}
+
+class Cpu final : public DeviceDriver {
+ public:
+  std::string describe() const override { return "the CPU"; }
+  std::size_t capacity() const override { return physical_memory(); }
+
+  void* reserve(std::size_t bytes) override {
+    void* p = mmap(nullptr, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (p == MAP_FAILED)
+      throw std::runtime_error("memory: cannot reserve " + std::to_string(bytes >> 20) +
+                               " MiB of addresses: " + std::strerror(errno));
+    const std::scoped_lock lock(mutex_);
+    ranges_[p] = {bytes, 0};
+    return p;
+  }
+  void commit(void* base, std::size_t bytes) override {
+    const std::scoped_lock lock(mutex_);
+    Range& range = ranges_.at(base);
+    void* from = static_cast<std::byte*>(base) + range.committed;
+    if (mprotect(from, bytes - range.committed, PROT_READ | PROT_WRITE) != 0)
+      throw std::runtime_error("memory: cannot commit " + std::to_string(bytes >> 20) +
+                               " MiB: " + std::strerror(errno));
+    madvise(from, bytes - range.committed, MADV_HUGEPAGE);  // fewer page faults; harmless where refused
+    ASAN_POISON_MEMORY_REGION(from, bytes - range.committed);
+    range.committed = bytes;
+  }
+  void release(void* base) override {
+    const std::scoped_lock lock(mutex_);
+    const auto it = ranges_.find(base);
+    ASAN_UNPOISON_MEMORY_REGION(base, it->second.committed);
+    munmap(base, it->second.reserved);
+    ranges_.erase(it);
+  }
+  void begin_block([[maybe_unused]] void* block, [[maybe_unused]] std::size_t bytes, bool) override {
+    ASAN_UNPOISON_MEMORY_REGION(block, bytes);
+  }
+  void end_block([[maybe_unused]] void* block, [[maybe_unused]] std::size_t bytes) noexcept override {
+    ASAN_POISON_MEMORY_REGION(block, bytes);
+  }
+  void copy_in(void* to, const void* host, std::size_t bytes) override { copy(to, host, bytes); }
+  void copy_out(void* host, const void* from, std::size_t bytes) override { copy(host, from, bytes); }
+  void synchronize() override {}
+
+ private:
+  static void copy(void* to, const void* from, std::size_t bytes) {
+    if (bytes) std::memcpy(to, from, bytes);
+  }
+  struct Range {
+    std::size_t reserved = 0, committed = 0;
+  };
+  std::map<void*, Range> ranges_;
+  std::mutex mutex_;
+};
+
+class CudaHost final : public DeviceDriver {
+ public:
+  std::string describe() const override { return "CUDA kernels executed on the CPU"; }
+  std::size_t capacity() const override { return physical_memory(); }
+  void* reserve(std::size_t bytes) override { return on_host::reserve(bytes); }
+  void commit(void* base, std::size_t bytes) override { on_host::commit(base, bytes); }
+  void release(void* base) override { on_host::release(base); }
+  void begin_block(void* block, std::size_t bytes, bool fresh) override { on_host::begin_block(block, bytes, fresh); }
+  void end_block(void* block, std::size_t bytes) noexcept override { on_host::end_block(block, bytes); }
+  void copy_in(void* to, const void* host, std::size_t bytes) override { on_host::copy_in(to, host, bytes); }
+  void copy_out(void* host, const void* from, std::size_t bytes) override {
+    on_host::copy_out(host, from, bytes);
+    on_host::synchronize();
+  }
+  void synchronize() override { on_host::synchronize(); }
+};
+
+}  // namespace
+
+#ifdef DUEL_CUDA
+DeviceDriver& cuda_driver();  // kernels/gpu/stream.cpp
+#endif
+
+DeviceDriver& driver(Device device) {
+  // Never destroyed: static tensors give their memory back at exit, in any order.
+  static Cpu& cpu = *new Cpu;
+  static CudaHost& host = *new CudaHost;
+  switch (device) {
+    case Device::cpu:
+      return cpu;
+    case Device::cuda_host:
+      return host;
+    case Device::cuda:
+#ifdef DUEL_CUDA
+      return cuda_driver();
+#else
+      break;
+#endif
+  }
+  throw std::runtime_error("device cuda: this program was built without CUDA");
+}
+
+const char* name_of(Device device) {
+  switch (device) {
+    case Device::cpu:
+      return "cpu";
+    case Device::cuda_host:
+      return "cuda-host";
+    case Device::cuda:
+      return "cuda";
+  }
+  return "?";
+}
+
+}  // namespace duel

@@ -1,0 +1,42 @@
+// What the engine needs of a device besides its kernels: memory, copies, and the order of execution.
+//
+// cpu        kernels run when they are called.
+// cuda_host  the CUDA kernels, executed on the CPU (kernels/on_host): for tests, and to see a GPU's path without one.
+// cuda       a GPU. Only in builds that had nvcc (DUEL_CUDA).
+//
+// On the two latter, kernels and copies are queued on one stream, and the host waits for them with synchronize().
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+namespace duel {
+
+enum class Device : std::uint8_t { cpu, cuda_host, cuda };
+
+// One for each device. Errors of these functions are exceptions derived from std::runtime_error.
+class DeviceDriver {
+ public:
+  virtual ~DeviceDriver() = default;
+  virtual std::string describe() const = 0;  // "NVIDIA H100 80GB HBM3, compute capability 9.0"
+  virtual std::size_t capacity() const = 0;  // bytes of memory in all
+
+  // A range of addresses of which nothing can be used yet; commit() makes its first `bytes` usable, release() gives the
+  // whole range back. Blocks in it never move.
+  virtual void* reserve(std::size_t bytes) = 0;
+  virtual void commit(void* base, std::size_t bytes) = 0;
+  virtual void release(void* base) = 0;
+  // A block within the range begins and ends to be in use: what was queued before the end may still use it. The
+  // checking devices report uses outside; `fresh` blocks start as NaN there.
+  virtual void begin_block(void* block, std::size_t bytes, bool fresh) = 0;
+  virtual void end_block(void* block, std::size_t bytes) noexcept = 0;
+
+  virtual void copy_in(void* to, const void* host, std::size_t bytes) = 0;     // `host` may be changed afterwards
+  virtual void copy_out(void* host, const void* from, std::size_t bytes) = 0;  // waits for everything queued before
+  virtual void synchronize() = 0;
+};
+
+DeviceDriver& driver(Device device);
+const char* name_of(Device device);  // "cpu", "cuda-host", "cuda"
+
+}  // namespace duel
