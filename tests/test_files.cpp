@@ -213,7 +213,7 @@ TEST_CASE("safetensors: damaged fields of a tensor are refused") {
   tensor(R"("shape":[2],"data_offsets":[0,8])", "no dtype");
   tensor(R"("dtype":"F32","data_offsets":[0,8])", "no shape");
   tensor(R"("dtype":"F32","shape":[2])", "no data_offsets");
-  tensor(R"("dtype":"BF16","shape":[4],"data_offsets":[0,8])", "dtype holds 'BF16', expected one of \"F32\"");
+  tensor(R"("dtype":"F16","shape":[4],"data_offsets":[0,8])", "dtype holds 'F16', expected one of \"F32\"");
   tensor(R"("dtype":5,"shape":[2],"data_offsets":[0,8])", "dtype holds 5");
   tensor(R"("dtype":["F32"],"shape":[2],"data_offsets":[0,8])", "dtype holds an array");
   tensor(R"("dtype":"F32","dtype":"F32","shape":[2],"data_offsets":[0,8])", "'dtype' stands twice");
