@@ -99,6 +99,7 @@ class CudaHost final : public DeviceDriver {
 
 #ifdef DUEL_CUDA
 DeviceDriver& cuda_driver();  // kernels/gpu/stream.cpp
+std::string cuda_missing();
 #endif
 
 DeviceDriver& driver(Device device) {
@@ -117,7 +118,16 @@ DeviceDriver& driver(Device device) {
       break;
 #endif
   }
-  throw std::runtime_error("device cuda: this program was built without CUDA");
+  throw std::runtime_error("device cuda: " + missing(device));
+}
+
+std::string missing(Device device) {
+  if (device != Device::cuda) return "";
+#ifdef DUEL_CUDA
+  return cuda_missing();
+#else
+  return "this program was built without CUDA";
+#endif
 }
 
 const char* name_of(Device device) {

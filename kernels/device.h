@@ -37,6 +37,8 @@ class DeviceDriver {
 };
 
 DeviceDriver& driver(Device device);
+// Why the device cannot be used here: "no CUDA-capable device is detected". Empty where it can.
+std::string missing(Device device);
 const char* name_of(Device device);  // "cpu", "cuda-host", "cuda"
 
 }  // namespace duel
