@@ -1,6 +1,5 @@
-#include "tests/on_host_kernels.h"
-
 #include "kernels/gpu/cuda.h"
+#include "tests/on_host_kernels.h"
 
 namespace duel::test {
 namespace {
@@ -137,9 +136,7 @@ __global__ void past_shared(float* out) {
   __syncthreads();
   out[t] = s[t + 1];
 }
-__global__ void misaligned(float* out) {
-  reinterpret_cast<float4*>(out + 1)[threadIdx.x] = make_float4(1, 2, 3, 4);
-}
+__global__ void misaligned(float* out) { reinterpret_cast<float4*>(out + 1)[threadIdx.x] = make_float4(1, 2, 3, 4); }
 
 constexpr auto index = [](int i) { return static_cast<float>(i); };
 
@@ -159,7 +156,9 @@ std::vector<HostKernel> host_kernels() {
          LAUNCH((clear), 1, 256, 0, o);
          LAUNCH((last_block), 64, 32, 0, o + 64, reinterpret_cast<unsigned*>(o), o + 128);
        },
-       [](int i) { return i >= 64 && i < 128 ? static_cast<float>(i - 64) : i >= 128 && i < 160 ? 2016.0f : 0.0f; }},
+       [](int i) { return i >= 64 && i < 128    ? static_cast<float>(i - 64)
+                          : i >= 128 && i < 160 ? 2016.0f
+                                                : 0.0f; }},
       {"atomics", nobody, "",
        [](float* o) {
          LAUNCH((clear), 1, 256, 0, o);

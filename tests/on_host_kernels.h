@@ -12,10 +12,10 @@ enum class Finder { nobody, always, result, asan, race };
 struct HostKernel {
   std::string name;
   Finder finder = Finder::nobody;
-  std::string says;         // part of the message, where there is one
-  void (*run)(float* out);  // 256 floats of device memory
+  std::string says;          // part of the message, where there is one
+  void (*run)(float* out);   // 256 floats of device memory
   float (*expected)(int i);  // null: the result is not looked at
-  bool race = false;        // the race build must report it too
+  bool race = false;         // the race build must report it too
 };
 std::vector<HostKernel> host_kernels();
 
