@@ -14,8 +14,8 @@ using namespace reductions;
 // (outer, n / fold, fold * inner), of which `packs` packs a row. The results of the fold columns of an i are joined
 // last.
 //
-// A block has tile.x packs of a row, tile.y rows at a time, tile.z places o. Blocks beside each other take the next
-// packs, then the next o; blockIdx.y counts the pieces of n.
+// A block has tile_x packs of a row, tile_y rows at a time, and tile_z places o where it holds whole rows. Blocks
+// beside each other take the next packs, then the next o; blockIdx.y counts the pieces of n.
 struct Layout {
   std::int64_t outer, n, inner;  // n in joined rows, inner as given
   std::int64_t each;             // rows of a piece
@@ -56,7 +56,7 @@ bool packs_fit(std::int64_t n, std::int64_t inner, int width) {
 template <class F, class T, class Y, int width>
 __global__ void __launch_bounds__(block_threads)
     reduce_tiles(const Layout l, const T* __restrict__ x, float* __restrict__ parts, Y* __restrict__ y) {
-  SHARED(of_thread, float[width][block_threads]);
+  SHARED(of_thread, float[width][block_threads + 32 / width]);  // so that 32 columns lie in 32 banks
   struct alignas(width * sizeof(T)) Word {
     T at[width];
   };

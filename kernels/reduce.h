@@ -71,8 +71,8 @@ inline std::int64_t reduce_pieces(std::int64_t outer, std::int64_t n, std::int64
   return pieces < 8 ? 1 : pieces;
 }
 
-// x f32 or f64, y alike. The order of additions depends on the extents alone, not on the number of threads.
-// n == 0 gives 0 for sums and -inf / +inf for max / min.
+// x f32 or f64, bf16 on a GPU, y alike. The order of additions depends on the extents alone, not on the number of
+// threads. n == 0 gives 0 for sums and -inf / +inf for max / min.
 // scratch: f32, outer * reduce_pieces * inner numbers. Empty on the CPU, and where there is one piece.
 DUEL_KERNEL(reduce, Reduce f, std::int64_t outer, std::int64_t n, std::int64_t inner, View x, View scratch, View y);
 // y[o, i] = the smallest j for which x[o, j, i] is largest; y i32. NaN counts as larger than everything.

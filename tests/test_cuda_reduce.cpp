@@ -40,8 +40,7 @@ std::vector<double> reduced(Reduce f, const Extents& e, const std::vector<double
   Tensor in = from_vector({e.outer, e.n, e.inner}, x, dtype), y = full({e.outer, e.inner}, 77, dtype), scratch;
   const std::int64_t pieces = device == Device::cpu ? 1 : kernels::reduce_pieces(e.outer, e.n, e.inner);
   if (pieces > 1) scratch = empty({e.outer, pieces, e.inner});
-  kernels::reduce.on(device)(f, e.outer, e.n, e.inner, in.view(), scratch ? scratch.view() : kernels::View{},
-                             y.view());
+  kernels::reduce.on(device)(f, e.outer, e.n, e.inner, in.view(), scratch ? scratch.view() : kernels::View{}, y.view());
   return y.to_vector<double>();
 }
 std::vector<double> largest(const Extents& e, const std::vector<double>& x, Device device, DType dtype) {
@@ -58,11 +57,11 @@ std::vector<double> soft(Softmax f, std::int64_t rows, std::int64_t n, const std
   return y.to_vector<double>();
 }
 
-const Extents shapes[] = {
-    {1, 1, 1},      {3, 0, 5},     {0, 4, 2},     {2, 4, 0},     {2, 7, 1},    {5, 64, 1},    {9, 33, 1},
-    {700, 12, 1},   {70000, 2, 1}, {3, 2, 33},    {40, 2, 96},   {2000, 5, 3}, {300, 8, 6},   {2, 3, 1000},
-    {1, 6, 40000},  {2, 50, 260},  {1, 64, 8},    {1, 37, 31},   {4, 24, 12},  {1, 70001, 1}, {1, 131072, 1},
-    {2, 65536, 1},  {1, 40000, 3}, {1, 4099, 16}, {1, 3000, 70}, {3, 900, 37}, {1, 2048, 128}, {30, 500, 100}};
+const Extents shapes[] = {{1, 1, 1},     {3, 0, 5},     {0, 4, 2},      {2, 4, 0},     {2, 7, 1},     {5, 64, 1},
+                          {9, 33, 1},    {700, 12, 1},  {70000, 2, 1},  {3, 2, 33},    {40, 2, 96},   {2000, 5, 3},
+                          {300, 8, 6},   {2, 3, 1000},  {1, 6, 40000},  {2, 50, 260},  {1, 64, 8},    {1, 37, 31},
+                          {4, 24, 12},   {1, 70001, 1}, {1, 131072, 1}, {2, 65536, 1}, {1, 40000, 3}, {1, 4099, 16},
+                          {1, 3000, 70}, {3, 900, 37},  {1, 2048, 128}, {30, 500, 100}};
 
 }  // namespace
 
