@@ -61,7 +61,7 @@ bool gpu_is_missing() {
   return !why.empty();
 }
 
-constexpr double f32_tolerance = 1e-4, bf16_tolerance = 0.05;
+constexpr double f32_tolerance = 1e-4, bf16_tolerance = 0.03;
 
 }  // namespace
 
