@@ -285,6 +285,7 @@ PLAIN(16)
     return __atomic_compare_exchange_n(p, c, v, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST); \
   }
 ATOMIC(8, std::uint8_t)
+ATOMIC(16, std::uint16_t)
 ATOMIC(32, std::uint32_t)
 ATOMIC(64, std::uint64_t)
 #undef ATOMIC
