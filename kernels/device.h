@@ -8,6 +8,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <string>
 
 namespace duel {
@@ -34,6 +35,8 @@ class DeviceDriver {
   virtual void copy_in(void* to, const void* host, std::size_t bytes) = 0;     // `host` may be changed afterwards
   virtual void copy_out(void* host, const void* from, std::size_t bytes) = 0;  // waits for everything queued before
   virtual void synchronize() = 0;
+  // How long the device takes for what `work` queues, alone: by a GPU's own events, by the host's clock elsewhere.
+  virtual double seconds(const std::function<void()>& work) = 0;
 };
 
 DeviceDriver& driver(Device device);

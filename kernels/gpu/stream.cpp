@@ -118,6 +118,20 @@ class Cuda final : public DeviceDriver {
     synchronize();
   }
   void synchronize() override { check(cudaStreamSynchronize(stream_), "waiting for the GPU"); }
+  double seconds(const std::function<void()>& work) override {
+    cudaEvent_t begin = nullptr, end = nullptr;
+    check(cudaEventCreate(&begin), "cudaEventCreate");
+    check(cudaEventCreate(&end), "cudaEventCreate");
+    check(cudaEventRecord(begin, stream_), "cudaEventRecord");
+    work();
+    check(cudaEventRecord(end, stream_), "cudaEventRecord");
+    synchronize();
+    float milliseconds = 0;
+    check(cudaEventElapsedTime(&milliseconds, begin, end), "cudaEventElapsedTime");
+    cudaEventDestroy(begin);
+    cudaEventDestroy(end);
+    return milliseconds / 1e3;
+  }
 
  private:
   static void check_driver(CUresult r, const char* what) {
