@@ -81,7 +81,7 @@ Tensor min(const Tensor& x, const Axes& axes, KeepDim keep = drop_axes);
 Tensor argmax(const Tensor& x, int axis);            // i32, no gradient
 Tensor sum_to(const Tensor& x, const Shape& shape);  // undoes a broadcast: sums the stretched axes
 Tensor broadcast_to(const Tensor& x, const Shape& shape);
-Tensor norm_per_sample(const Tensor& x);  // (N,...) -> (N): Euclidean norm; gradient 0 at 0
+Tensor norm_per_sample(const Tensor& x);  // (N,...) -> (N): Euclidean norm; gradient 0 at 0; of bf16 in f32
 Tensor softmax(const Tensor& x);          // along the last axis
 Tensor log_softmax(const Tensor& x);
 Tensor logsumexp(const Tensor& x);  // drops the last axis

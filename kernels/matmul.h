@@ -22,5 +22,16 @@ namespace kernels {
 
 DUEL_KERNEL(matmul, MatmulShape s, View a, View b, View c);
 
+// On a GPU, f32 products and convolutions can run on the tensor cores as tf32, whose mantissa has 10 bits: off unless a
+// program asks for it.
+namespace cuda_host {
+void set_tf32(bool on);
+}
+#ifdef DUEL_CUDA
+namespace cuda {
+void set_tf32(bool on);
+}
+#endif
+
 }  // namespace kernels
 }  // namespace duel

@@ -122,8 +122,8 @@ void check_case(const Case& c, const Function& f, const nlohmann::json& paramete
     CHECK_MESSAGE(c.error("second_" + names[i], second[i]) <= 1e-9, c.name << " second_" << names[i]);
 }
 
-// The small nets of the training runs, by PyTorch's parameter names. Weights, statistics and losses are of type `state`,
-// images, activations and the weights that meet them of type `compute`.
+// The small nets of the training runs, by PyTorch's parameter names. Weights, statistics and losses are of type
+// `state`, images, activations and the weights that meet them of type `compute`.
 struct Run {
   TensorFile file;
   DType state, compute;

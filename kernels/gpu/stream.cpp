@@ -154,6 +154,9 @@ std::string cuda_missing() {
   const cudaError_t e = cudaGetDeviceCount(&count);
   if (e != cudaSuccess) {
     cudaGetLastError();  // it would come up again at the next call
+    int version = 0;
+    if (e == cudaErrorInsufficientDriver && cudaDriverGetVersion(&version) == cudaSuccess && version == 0)
+      return "no NVIDIA driver is installed";
     return cudaGetErrorString(e);
   }
   return count > 0 ? "" : "no GPU was found";

@@ -200,6 +200,7 @@ void touched(const void* p, std::size_t bytes, bool write) {
   if (in_kernel()) access(reinterpret_cast<std::uintptr_t>(p), bytes, write, false, __builtin_return_address(0));
 }
 void global_begins(const void* p, std::size_t bytes) {
+  if (bytes == 0) return;  // of an empty tensor: a region of no extent would be found in place of what is there later
   auto r = std::make_unique<Region>();
   r->begin = reinterpret_cast<std::uintptr_t>(p);
   r->end = r->begin + bytes;
@@ -285,6 +286,7 @@ PLAIN(16)
     return __atomic_compare_exchange_n(p, c, v, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST); \
   }
 ATOMIC(8, std::uint8_t)
+ATOMIC(16, std::uint16_t)
 ATOMIC(32, std::uint32_t)
 ATOMIC(64, std::uint64_t)
 #undef ATOMIC

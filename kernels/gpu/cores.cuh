@@ -1,0 +1,153 @@
+// The arithmetic of a product's tile in shared memory, with the sums in registers: f32 on the ordinary units, tf32 and
+// bf16 on the tensor cores. A core is told the sizes and how the tiles lie (operands.cuh); step() adds one tile's
+// products, write() hands out the sums.
+#pragma once
+#include "kernels/gpu/operands.cuh"
+
+namespace duel::kernels::DUEL_GPU {
+
+// Threads of a block whose tile is size x size.
+template <int size>
+inline constexpr int tile_threads = 2 * size;
+
+// f32: 8 rows by size/16 columns a thread, four k at a time. Lanes of a warp are 4 rows by 8 columns, so that a float4
+// that 8 lanes read comes from 8 banks of four.
+template <int size, bool a_along_k, bool b_along_k>
+class FmaCore {
+  using A = Tile<float, size, a_along_k>;
+  using B = Tile<float, size, b_along_k>;
+  static constexpr int rows = 8, columns = size / 16, threads_down = size / 8, threads_right = 16;
+
+  // The index in the tile of a thread's i-th row or column.
+  template <bool along_k>
+  __device__ static int index(int thread, int threads, int i) {
+    return along_k ? thread + threads * i : 4 * thread + i % 4 + 4 * threads * (i / 4);
+  }
+  // values[i][q]: element (index i, k + q)
+  template <class Shape, bool along_k, int count>
+  __device__ static void read(const float* tile, int thread, int threads, int k, float (&values)[count][4]) {
+#pragma unroll
+    for (int i = 0; i < count; ++i) {
+      const int line = along_k ? index<true>(thread, threads, i) : k + i % 4;
+      const int element = along_k ? k : index<false>(thread, threads, i / 4 * 4);
+      const auto four = *reinterpret_cast<const float4*>(tile + Shape::place(line, element));
+      const float v[4] = {four.x, four.y, four.z, four.w};
+#pragma unroll
+      for (int q = 0; q < 4; ++q) (along_k ? values[i][q] : values[i / 4 * 4 + q][i % 4]) = v[q];
+    }
+  }
+
+ public:
+  using Type = float;
+  __device__ FmaCore() {
+    const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+    right_ = lane % 8 + 8 * (warp % 2);
+    down_ = lane / 8 + 4 * (warp / 2);
+  }
+  __device__ void step(const float* a_tile, const float* b_tile) {
+#pragma unroll
+    for (int k = 0; k < A::depth; k += 4) {
+      float a[rows][4], b[columns][4];
+      read<A, a_along_k>(a_tile, down_, threads_down, k, a);
+      read<B, b_along_k>(b_tile, right_, threads_right, k, b);
+#pragma unroll
+      for (int q = 0; q < 4; ++q)
+#pragma unroll
+        for (int r = 0; r < rows; ++r)
+#pragma unroll
+          for (int c = 0; c < columns; ++c) sum_[r][c] += a[r][q] * b[c][q];
+    }
+  }
+  template <class Writer>
+  __device__ void write(const Writer& w) const {
+#pragma unroll
+    for (int r = 0; r < rows; ++r) {
+      const std::int64_t row = w.row(index<a_along_k>(down_, threads_down, r));
+#pragma unroll
+      for (int c = 0; c < columns; c += b_along_k ? 1 : 2) {
+        const int column = index<b_along_k>(right_, threads_right, c);
+        if constexpr (b_along_k)
+          w.one(row, column, sum_[r][c]);
+        else
+          w.two(row, column, sum_[r][c], sum_[r][c + 1]);
+      }
+    }
+  }
+
+ private:
+  int down_, right_;
+  float sum_[rows][columns] = {};
+};
+
+// bf16, or f32 rounded to tf32. A warp has size/2 rows by 32 columns; a tile is two fragments deep.
+template <class T, int size, bool a_along_k, bool b_along_k>
+class TensorCore {
+  using A = Tile<T, size, a_along_k>;
+  using B = Tile<T, size, b_along_k>;
+  static constexpr int down = size / 32, right = 4, depth = A::depth / 2;
+
+  // The fragment of rows [m, m+16), or the two of columns [n, n+8) and [n+8, n+16). The four 8 x 8 matrices of A go
+  // down first, those of B along k.
+  template <class Shape, bool along_k>
+  __device__ static void read(unsigned (&f)[4], const T* tile, int outer, int k, bool k_first) {
+    const int lane = threadIdx.x % 32, matrix = lane / 8;
+    const int out = outer + 8 * (k_first ? matrix / 2 : matrix % 2);
+    const int in = k + depth / 2 * (k_first ? matrix % 2 : matrix / 2);
+    if constexpr (along_k) {
+      load_matrices(f, tile + Shape::place(out + lane % 8, in));
+    } else if constexpr (sizeof(T) == 2) {
+      load_matrices_transposed(f, tile + Shape::place(in + lane % 8, out));
+    } else {
+#pragma unroll
+      for (int e = 0; e < 4; ++e)
+        f[e] = __float_as_uint(tile[Shape::place(k + lane % 4 + 4 * (k_first ? e % 2 : e / 2),
+                                                 outer + lane / 4 + 8 * (k_first ? e / 2 : e % 2))]);
+    }
+    if constexpr (sizeof(T) == 4)
+#pragma unroll
+      for (unsigned& word : f) word = to_tf32(word);
+  }
+
+ public:
+  using Type = T;
+  __device__ TensorCore() {
+    const int warp = threadIdx.x / 32;
+    row_ = warp % 2 * (size / 2);
+    column_ = warp / 2 * 32;
+  }
+  __device__ void step(const T* a_tile, const T* b_tile) {
+#pragma unroll
+    for (int k = 0; k < A::depth; k += depth) {
+      unsigned b[right / 2][4];
+#pragma unroll
+      for (int j = 0; j < right / 2; ++j) read<B, b_along_k>(b[j], b_tile, column_ + 16 * j, k, true);
+#pragma unroll
+      for (int i = 0; i < down; ++i) {
+        unsigned a[4];
+        read<A, a_along_k>(a, a_tile, row_ + 16 * i, k, false);
+#pragma unroll
+        for (int j = 0; j < right; ++j)
+          multiply_fragments(sum_[i][j], a, b[j / 2][j % 2 * 2], b[j / 2][j % 2 * 2 + 1], T{});
+      }
+    }
+  }
+  template <class Writer>
+  __device__ void write(const Writer& w) const {
+    const int g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
+#pragma unroll
+    for (int i = 0; i < down; ++i)
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        const std::int64_t row = w.row(row_ + 16 * i + 8 * half + g);
+#pragma unroll
+        for (int j = 0; j < right; ++j)
+          w.two(row, column_ + 8 * j + 2 * t, sum_[i][j][2 * half], sum_[i][j][2 * half + 1]);
+      }
+  }
+
+ private:
+  int row_, column_;
+  float sum_[down][right][4] = {};
+};
+
+}  // namespace duel::kernels::DUEL_GPU

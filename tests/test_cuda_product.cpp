@@ -1,0 +1,234 @@
+// The tiled products of the CUDA kernels, executed on the CPU, against the reference loops in f64: matrix products and
+// the convolution triangle, in f32, tf32 and bf16, at shapes that fill, cross and miss the tiles.
+#include <doctest/doctest.h>
+
+#include <array>
+#include <cmath>
+#include <limits>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "engine/context.h"
+#include "kernels/conv.h"
+#include "kernels/matmul.h"
+#include "kernels/on_host/executor.h"
+#include "tests/on_device.h"
+#include "tests/support.h"
+
+namespace duel::test {
+namespace {
+
+using kernels::ConvSlot;
+using kernels::View;
+
+struct Arithmetic {
+  std::string name;
+  DType dtype;
+  bool tf32;
+};
+const Arithmetic arithmetics[] = {
+    {"f32", DType::f32, false}, {"tf32", DType::f32, true}, {"bf16", DType::bf16, false}};
+
+// Normal numbers that every one of the arithmetics holds exactly, so that only sums and results are rounded.
+std::vector<double> exact(std::int64_t n) {
+  const DeviceScope on_cpu(Device::cpu);
+  std::vector<double> v = normal({n}, DType::f64).to_vector<double>();
+  for (double& x : v) x = static_cast<double>(bf16(x));
+  return v;
+}
+Tensor on(Device device, const std::vector<double>& v, DType dtype) {
+  const DeviceScope scope(device);
+  return from_vector({static_cast<std::int64_t>(v.size())}, v, dtype);
+}
+Tensor unwritten(Device device, std::int64_t n, DType dtype) {
+  const DeviceScope scope(device);
+  return full({n}, std::nan(""), dtype);
+}
+
+// The largest |mine - expected| in units of what rounding `terms` products and the result may make of it.
+double excess(const std::vector<double>& mine, const std::vector<double>& expected, std::int64_t terms, DType dtype) {
+  if (mine.size() != expected.size()) return std::numeric_limits<double>::infinity();
+  double worst = 0;
+  for (std::size_t i = 0; i < mine.size(); ++i) {
+    const double allowed =
+        2e-6 * std::sqrt(static_cast<double>(terms) + 1) + (dtype == DType::bf16 ? std::abs(expected[i]) / 256 : 0);
+    const double e = std::abs(mine[i] - expected[i]) / allowed;
+    if (!(e <= worst)) worst = std::isnan(e) ? std::numeric_limits<double>::infinity() : e;
+  }
+  return worst;
+}
+
+struct Tf32Scope {
+  explicit Tf32Scope(bool on) { kernels::cuda_host::set_tf32(on); }
+  ~Tf32Scope() { kernels::cuda_host::set_tf32(false); }
+};
+struct OrderScope {
+  explicit OrderScope(on_host::Order o) : before(std::exchange(on_host::options(), {o, 7})) {}
+  ~OrderScope() { on_host::options() = before; }
+  on_host::Options before;
+};
+
+double check_matmul(const MatmulShape& s, const Arithmetic& arithmetic) {
+  const std::vector<double> a = exact(s.batch * s.m * s.k), b = exact(s.batch * s.k * s.n);
+  Tensor wide = unwritten(Device::cpu, s.batch * s.m * s.n, DType::f64);
+  kernels::cpu::matmul(s, on(Device::cpu, a, DType::f64).view(), on(Device::cpu, b, DType::f64).view(), wide.view());
+  const Tf32Scope scope(arithmetic.tf32);
+  Tensor x = on(Device::cuda_host, a, arithmetic.dtype), y = on(Device::cuda_host, b, arithmetic.dtype);
+  Tensor c = unwritten(Device::cuda_host, s.batch * s.m * s.n, arithmetic.dtype);
+  kernels::cuda_host::matmul(s, x.view(), y.view(), c.view());
+  return excess(c.to_vector<double>(), wide.to_vector<double>(), s.k, arithmetic.dtype);
+}
+
+std::int64_t size_of_corner(ConvSlot slot, const ConvGeometry& g) {
+  return slot == ConvSlot::x   ? g.n * g.xh * g.xw * g.c
+         : slot == ConvSlot::w ? g.o * g.kh * g.kw * g.group_c()
+                               : g.n * g.yh * g.yw * g.o;
+}
+double check_conv(ConvSlot slot, const ConvGeometry& g, const Arithmetic& arithmetic, bool workspace = true) {
+  const ConvSlot first = slot == ConvSlot::x ? ConvSlot::w : ConvSlot::x;
+  const ConvSlot second = slot == ConvSlot::y ? ConvSlot::w : ConvSlot::y;
+  const std::vector<double> a = exact(size_of_corner(first, g)), b = exact(size_of_corner(second, g));
+  const std::int64_t size = size_of_corner(slot, g);
+  Tensor wide = unwritten(Device::cpu, size, DType::f64);
+  kernels::cpu::conv(slot, g, on(Device::cpu, a, DType::f64).view(), on(Device::cpu, b, DType::f64).view(), wide.view(),
+                     {});
+  const Tf32Scope scope(arithmetic.tf32);
+  Tensor p = on(Device::cuda_host, a, arithmetic.dtype), q = on(Device::cuda_host, b, arithmetic.dtype);
+  Tensor out = unwritten(Device::cuda_host, size, arithmetic.dtype), scratch;
+  const std::size_t bytes = kernels::cuda_host::conv_workspace(slot, g, arithmetic.dtype);
+  if (bytes && workspace) {
+    const DeviceScope on_device(Device::cuda_host);
+    scratch = empty({static_cast<std::int64_t>(bytes)}, DType::u8);
+  }
+  kernels::cuda_host::conv(slot, g, p.view(), q.view(), out.view(), scratch ? scratch.view() : View{});
+  const std::int64_t terms = slot == ConvSlot::w   ? g.n * g.yh * g.yw
+                             : slot == ConvSlot::x ? g.kh * g.kw * g.group_o()
+                                                   : g.kh * g.kw * g.group_c();
+  return excess(out.to_vector<double>(), wide.to_vector<double>(), terms, arithmetic.dtype);
+}
+
+// All three corners in one arithmetic.
+void check_triangle(const std::string& name, const ConvGeometry& g, const Arithmetic& arithmetic) {
+  CAPTURE(name);
+  CAPTURE(arithmetic.name);
+  for (const ConvSlot slot : {ConvSlot::x, ConvSlot::w, ConvSlot::y}) {
+    CAPTURE(static_cast<int>(slot));
+    CHECK(check_conv(slot, g, arithmetic) <= 1);
+  }
+}
+
+// A square kernel on a square map, padded alike on all sides.
+ConvGeometry square_geometry(std::int64_t n, std::int64_t x, std::int64_t c, std::int64_t o, std::int64_t kernel,
+                             std::int64_t stride, std::int64_t pad, std::int64_t groups = 1) {
+  const std::int64_t y = (x + 2 * pad - kernel) / stride + 1;
+  return {n, x, x, c, y, y, o, kernel, kernel, stride, stride, pad, pad, groups};
+}
+
+}  // namespace
+
+TEST_CASE("cuda_host: matrix products at the edges of the tiles") {
+  set_seed(1);
+  for (const auto& [m, n, k] : {std::array{1, 1, 1},
+                                {1, 70, 9},
+                                {65, 1, 40},
+                                {64, 64, 32},
+                                {63, 65, 33},
+                                {5, 130, 8},
+                                {72, 8, 100},
+                                {30, 24, 300},
+                                {3, 3, 2000},
+                                {16, 16, 0},
+                                {0, 3, 2},
+                                {200, 4, 40}})
+    for (const bool ta : {false, true})
+      for (const bool tb : {false, true})
+        for (const Arithmetic& a : arithmetics) {
+          CAPTURE(m);
+          CAPTURE(n);
+          CAPTURE(k);
+          CAPTURE(ta);
+          CAPTURE(tb);
+          CAPTURE(a.name);
+          CHECK(check_matmul({1, m, n, k, ta, tb}, a) <= 1);
+        }
+  for (const Arithmetic& a : arithmetics) {
+    CHECK(check_matmul({3, 24, 40, 56, false, true}, a) <= 1);
+    CHECK(check_matmul({5, 7, 2, 9, true, false}, a) <= 1);
+    CHECK(check_matmul({2, 9, 3, 1100, false, false}, a) <= 1);
+  }
+}
+
+TEST_CASE("cuda_host: matrix products of many large tiles") {
+  set_seed(2);
+  const OrderScope order(on_host::Order::shuffled);
+  for (const Arithmetic& a : arithmetics) {
+    CAPTURE(a.name);
+    CHECK(check_matmul({1, 1400, 1480, 40, false, false}, a) <= 1);
+    CHECK(check_matmul({1, 1400, 1480, 40, false, true}, a) <= 1);
+    CHECK(check_matmul({1, 1400, 1480, 40, true, false}, a) <= 1);
+  }
+}
+
+TEST_CASE("cuda_host: the convolution triangle at GAN-like shapes") {
+  set_seed(3);
+  const OrderScope order(on_host::Order::unfair);
+  for (const Arithmetic& a : arithmetics) {
+    check_triangle("k4 s2 p1", square_geometry(4, 14, 64, 128, 4, 2, 1), a);
+    check_triangle("k3 s1 p1", square_geometry(2, 8, 32, 48, 3, 1, 1), a);
+    check_triangle("k5 s2 p2, odd channels", square_geometry(2, 9, 11, 21, 5, 2, 2), a);
+    check_triangle("k3 s2 p1, odd map", square_geometry(2, 11, 16, 16, 3, 2, 1), a);
+    check_triangle("k2 s3, rows between taps", square_geometry(2, 10, 16, 24, 2, 3, 0), a);
+    check_triangle("4 groups", square_geometry(2, 7, 32, 64, 3, 1, 1, 4), a);
+    check_triangle("2 groups, odd, s2", square_geometry(2, 10, 6, 10, 4, 2, 1, 2), a);
+    check_triangle("depthwise", square_geometry(1, 9, 24, 24, 3, 1, 1, 24), a);
+    check_triangle("1x7, strides differ", {2, 6, 15, 16, 6, 8, 16, 1, 7, 1, 2, 0, 3, 1}, a);
+    check_triangle("fewer rows of y than x holds", {2, 12, 12, 16, 3, 3, 16, 3, 3, 2, 2, 0, 0, 1}, a);
+    check_triangle("padding wider than the kernel", square_geometry(2, 6, 16, 16, 2, 1, 3), a);
+    check_triangle("stride beyond the map", {1, 3, 3, 8, 1, 1, 8, 2, 2, 5, 5, 0, 0, 1}, a);
+  }
+}
+
+TEST_CASE("cuda_host: convolutions with few channels, and those that are matrix products") {
+  set_seed(4);
+  const OrderScope order(on_host::Order::shuffled);
+  for (const Arithmetic& a : arithmetics) {
+    if (a.tf32) continue;  // the same kernels as f32
+    check_triangle("c=3 k4 s2", square_geometry(3, 16, 3, 64, 4, 2, 1), a);
+    check_triangle("c=1 k4 s2, odd", square_geometry(2, 13, 1, 33, 4, 2, 1), a);
+    check_triangle("c=4 k3 s1", square_geometry(2, 9, 4, 40, 3, 1, 1), a);
+    check_triangle("o=1 k4 s1 p1", square_geometry(2, 7, 72, 1, 4, 1, 1), a);
+    check_triangle("o=3 k7 s1 p3", square_geometry(1, 9, 13, 3, 7, 1, 3), a);
+    check_triangle("both few", square_geometry(2, 8, 2, 3, 3, 2, 1), a);
+    check_triangle("c=3, too many taps for the few", square_geometry(1, 30, 3, 20, 25, 1, 12), a);
+    check_triangle("1x1", square_geometry(3, 5, 24, 40, 1, 1, 0), a);
+    check_triangle("4x4 to 1x1", square_geometry(5, 4, 32, 100, 4, 1, 0), a);
+    check_triangle("4x4 to one number", square_geometry(5, 4, 32, 1, 4, 1, 0), a);
+  }
+}
+
+TEST_CASE("cuda_host: convolutions without a workspace, and of nothing") {
+  const ConvGeometry g = square_geometry(8, 12, 32, 32, 4, 2, 1);
+  for (const ConvSlot slot : {ConvSlot::x, ConvSlot::w, ConvSlot::y}) {
+    CHECK(kernels::cuda_host::conv_workspace(slot, g, DType::f32) > 0);
+    CHECK(check_conv(slot, g, arithmetics[0], false) <= 1);
+    ConvGeometry none = g;
+    none.n = 0;
+    CHECK(check_conv(slot, none, arithmetics[0]) <= 1);
+    none = g;
+    none.c = 0;
+    CHECK(check_conv(slot, none, arithmetics[0]) <= 1);
+  }
+}
+
+TEST_CASE("cuda_host: tf32 rounds its operands to 10 bits") {
+  const Tf32Scope scope(true);
+  const double third = 1.0 / 3;
+  Tensor a = on(Device::cuda_host, std::vector<double>(32 * 32, third), DType::f32);
+  Tensor c = unwritten(Device::cuda_host, 32 * 32, DType::f32);
+  kernels::cuda_host::matmul({1, 32, 32, 32, false, true}, a.view(), a.view(), c.view());
+  const double rounded = std::round(third * 4096) / 4096;  // a third is in [2^-2, 2^-1): 10 bits are steps of 2^-12
+  for (const double v : c.to_vector<double>()) CHECK(v == doctest::Approx(32 * rounded * rounded).epsilon(1e-6));
+}
+
+}  // namespace duel::test
