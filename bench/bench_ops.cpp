@@ -130,9 +130,12 @@ std::vector<Timing> time_row(const OpCase& c, const Values& v, Device device, DT
         flops += l.flops;
         bytes += l.bytes;
       }
-    Timing t = time_work(driver(device), [&] {
-      for (const Launch* l : same) l->run();
-    }, budget);
+    Timing t = time_work(
+        driver(device),
+        [&] {
+          for (const Launch* l : same) l->run();
+        },
+        budget);
     t.op = first.op;
     t.kernel = first.kernel;
     t.flops = flops;
@@ -148,13 +151,19 @@ struct Ceiling {
 };
 Ceiling measure_ceiling(Device device, DType type) {
   const std::int64_t n = device == Device::cuda ? 8192 : 1024, length = device == Device::cuda ? 1 << 28 : 1 << 24;
-  const OpCase copy{"copy", "", {{length}}, [](const std::vector<Tensor>& x) {
+  const OpCase copy{"copy",
+                    "",
+                    {{length}},
+                    [](const std::vector<Tensor>& x) {
                       Tensor y = empty_like(x[0]);
                       assign(y, x[0]);
                       return y;
-                    }, Domain::normal, false};
-  const OpCase product{"matmul", "", {{n, n}, {n, n}},
-                       [](const std::vector<Tensor>& x) { return matmul(x[0], x[1]); }, Domain::normal, false};
+                    },
+                    Domain::normal,
+                    false};
+  const OpCase product{"matmul",         "",
+                       {{n, n}, {n, n}}, [](const std::vector<Tensor>& x) { return matmul(x[0], x[1]); },
+                       Domain::normal,   false};
   auto best = [&](const OpCase& c) {
     Values v;
     for (const Shape& s : c.shapes) v.inputs.push_back(std::vector<float>(static_cast<std::size_t>(s.size()), 0.5f));
@@ -187,7 +196,8 @@ int run(const Request& r) {
   Ceiling ceiling;
   if (speed_means_something) {
     ceiling = measure_ceiling(device, type);
-    fmt::print("ceiling: copies {:.0f} GB/s, matrix product {:.2f} TFLOP/s\n", ceiling.bytes / 1e9, ceiling.flops / 1e12);
+    fmt::print("ceiling: copies {:.0f} GB/s, matrix product {:.2f} TFLOP/s\n", ceiling.bytes / 1e9,
+               ceiling.flops / 1e12);
   }
   nlohmann::json out{{"device", choice.what}, {"type", r.type}, {"rows", nlohmann::json::array()}};
   out["ceiling"] = {{"bytes_per_s", ceiling.bytes}, {"flop_per_s", ceiling.flops}};
@@ -214,7 +224,8 @@ int run(const Request& r) {
         if (speed_means_something) {
           fmt::print("  {:7.1f} GB/s {:3.0f} %", t.bytes / t.median / 1e9, 100 * t.bytes / t.median / ceiling.bytes);
           if (t.flops > 0)
-            fmt::print("  {:7.3f} TFLOP/s {:3.0f} %", t.flops / t.median / 1e12, 100 * t.flops / t.median / ceiling.flops);
+            fmt::print("  {:7.3f} TFLOP/s {:3.0f} %", t.flops / t.median / 1e12,
+                       100 * t.flops / t.median / ceiling.flops);
         }
         fmt::print("\n");
         row["kernels"].push_back({{"op", t.op},

@@ -20,25 +20,30 @@ std::vector<OpCase> bench_rows() {
   };
   const ConvOptions half = conv_options(2, 1), whole = conv_options(1, 0), same = conv_options(1, 1);
   for (const auto& [size, in, out] : {Layer{64, 3, 64}, {32, 64, 128}, {16, 128, 256}, {8, 256, 512}}) {
-    t.push_back({"conv2d", "k4 s2", {{batch, size, size, in}, {out, 4, 4, in}},
-                 [half](In x) { return conv2d(x[0], x[1], half); }});
-    t.push_back({"conv2d_transpose", "k4 s2", {{batch, size / 2, size / 2, out}, {out, 4, 4, in}},
-                 [half](In x) { return conv2d_transpose(x[0], x[1], half); }});
+    t.push_back({"conv2d", "k4 s2", {{batch, size, size, in}, {out, 4, 4, in}}, [half](In x) {
+                   return conv2d(x[0], x[1], half);
+                 }});
+    t.push_back({"conv2d_transpose", "k4 s2", {{batch, size / 2, size / 2, out}, {out, 4, 4, in}}, [half](In x) {
+                   return conv2d_transpose(x[0], x[1], half);
+                 }});
   }
-  t.push_back({"conv2d", "k4 to 1x1", {{batch, 4, 4, 512}, {1, 4, 4, 512}},
-               [whole](In x) { return conv2d(x[0], x[1], whole); }});
-  t.push_back({"conv2d_transpose", "k4 from 1x1", {{batch, 1, 1, 100}, {100, 4, 4, 512}},
-               [whole](In x) { return conv2d_transpose(x[0], x[1], whole); }});
-  t.push_back({"conv2d", "k3 s1", {{batch, 32, 32, 64}, {64, 3, 3, 64}},
-               [same](In x) { return conv2d(x[0], x[1], same); }});
-  t.push_back({"conv2d", "k1", {{batch, 16, 16, 128}, {128, 1, 1, 128}},
-               [whole](In x) { return conv2d(x[0], x[1], whole); }});
+  t.push_back({"conv2d", "k4 to 1x1", {{batch, 4, 4, 512}, {1, 4, 4, 512}}, [whole](In x) {
+                 return conv2d(x[0], x[1], whole);
+               }});
+  t.push_back({"conv2d_transpose", "k4 from 1x1", {{batch, 1, 1, 100}, {100, 4, 4, 512}}, [whole](In x) {
+                 return conv2d_transpose(x[0], x[1], whole);
+               }});
+  t.push_back(
+      {"conv2d", "k3 s1", {{batch, 32, 32, 64}, {64, 3, 3, 64}}, [same](In x) { return conv2d(x[0], x[1], same); }});
+  t.push_back(
+      {"conv2d", "k1", {{batch, 16, 16, 128}, {128, 1, 1, 128}}, [whole](In x) { return conv2d(x[0], x[1], whole); }});
   t.push_back({"matmul", "", {{batch, 784}, {784, 1024}}, [](In x) { return matmul(x[0], x[1]); }});
   t.push_back({"matmul", "", {{256, 1024}, {1024, 1024}}, [](In x) { return matmul(x[0], x[1]); }});
   t.push_back({"matmul", "", {{2048, 2048}, {2048, 2048}}, [](In x) { return matmul(x[0], x[1]); }});
   for (const Shape& s : {Shape{batch, 32, 32, 64}, Shape{batch, 8, 8, 256}, Shape{batch, 4, 4, 512}})
-    t.push_back({"norm", "batch, leaky ReLU", {s, {s.last()}, {s.last()}},
-                 [](In x) { return batch_norm(x[0], x[1], x[2], 1e-5, 0.2); }});
+    t.push_back({"norm", "batch, leaky ReLU", {s, {s.last()}, {s.last()}}, [](In x) {
+                   return batch_norm(x[0], x[1], x[2], 1e-5, 0.2);
+                 }});
   const Shape image{batch, 64, 64, 3}, map{batch, 32, 32, 64};
   t.push_back({"norm", "instance", {map, {64}, {64}}, [](In x) { return instance_norm(x[0], x[1], x[2]); }});
   t.push_back({"norm", "layer", {map, {64}, {64}}, [](In x) { return layer_norm(x[0], x[1], x[2]); }});

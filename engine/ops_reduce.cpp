@@ -148,7 +148,7 @@ Tensor broadcast_to(const Tensor& x, const Shape& shape) {
 
 Tensor norm_per_sample(const Tensor& x) {
   require(x.rank() >= 1, "[norm_per_sample] x {} has no axis of samples", x);
-  if (x.dtype() == DType::bf16) return norm_per_sample(convert(x, DType::f32));
+  if (x.dtype() == DType::bf16) return norm_per_sample(widen(x));
   const std::int64_t n = x.dim(0);
   Tensor y;
   {

@@ -248,7 +248,8 @@ TEST_CASE("cuda_host: golden training runs") {
       CHECK(error <= 1e-4);
       worst = std::max(worst, error);
     }
-    CHECK(rounded.worst() <= 0.1);
+    // A Wasserstein loss is a small difference of large means, which bf16 rounds: that of wgan by a tenth.
+    CHECK(rounded.worst() <= (bf16.kind == "wgan" ? 0.2 : 0.02));
     std::printf("cuda_host: golden %-8s every loss in f32 within %.2g; in bf16 %.3f of the largest loss\n",
                 f32.kind.c_str(), worst, rounded.worst());
   }
