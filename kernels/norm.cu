@@ -1,10 +1,12 @@
 // GPU path of kernels/norm.h.
 //
-// All passes over x divide (B, S, C) alike: a block takes `piece` positions of a tile of channels. Its threads stand
-// `across` channels' packs by `down` positions, so that a warp reads whole rows of the tile, and each thread keeps its
-// channels while it walks over positions. Sums over S are made in two steps: each block writes one pair of numbers per
-// channel, (b, c, pieces) in scratch, and a second kernel adds the pairs of a group, which lie side by side.
+// All passes over x divide (B, S, C) alike: a block takes a piece of S (norm_piece) and a tile of channels. Its threads
+// stand side by side over a position's channels, 16 bytes each, and one behind the other over positions, so that a warp
+// reads whole rows of the tile; each thread keeps its channels while it walks over positions. Sums over S are made in
+// two steps: each block writes one pair of numbers per channel, (b, c, pieces) in scratch, and a second kernel adds the
+// pairs of a group, which lie side by side.
 #include <cmath>
+#include <type_traits>
 
 #include "kernels/gpu/grid.cuh"
 #include "kernels/norm.h"
@@ -160,7 +162,10 @@ __global__ void __launch_bounds__(block_threads)
     const float together = sum_down(count * m[i]) * inverse, d = m[i] - together;
     const float sum = sum_down(squares[i] + count * (d * d));
     const int column = static_cast<int>(threadIdx.x) * V + i;
-    if (writes) found.first[warp][column] = together, found.second[warp][column] = sum;
+    if (writes) {
+      found.first[warp][column] = together;
+      found.second[warp][column] = sum;
+    }
   }
   // Lane 0 stands at the tile's first channel, which exists: its count is that of all channels.
   if (t % 32 == 0) found.count[warp] = of_warp;
@@ -276,7 +281,10 @@ __global__ void __launch_bounds__(block_threads)
   for (int i = 0; i < V; ++i) {
     const float first = sum_down(sum[i]), second = sum_down(products[i]);
     const int column = static_cast<int>(threadIdx.x) * V + i;
-    if (writes) found.first[warp][column] = first, found.second[warp][column] = second;
+    if (writes) {
+      found.first[warp][column] = first;
+      found.second[warp][column] = second;
+    }
   }
   __syncthreads();
   const int c = part.tile + t;

@@ -22,8 +22,8 @@ struct NormShape {
 // Statistics and sums of bf16 tensors are f32.
 inline DType statistics_type(DType t) { return t == DType::bf16 ? DType::f32 : t; }
 
-// A GPU cuts S into pieces of this many positions, so that about 1024 blocks of threads share the work: a tensor of 64
-// channels would else keep two of them busy.
+// A GPU cuts S into pieces of this many positions, so that about 1024 blocks of threads share the work: a batch norm of
+// 64 channels would else be two blocks.
 inline std::int64_t norm_piece(const NormShape& n) {
   constexpr std::int64_t blocks = 1024, channels = 32, least = 64;
   const std::int64_t tiles = n.b * ((n.channels() + channels - 1) / channels), wanted = tiles ? blocks / tiles : 1;
