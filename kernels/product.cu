@@ -83,8 +83,9 @@ __device__ auto b_operand(const Product& p, const Window& window, std::int64_t b
 // One tile of one product of the batch, one phase of the grid, one range of k: that is a block, in this order, the
 // columns' tiles first.
 template <class Core, Form form, int size, bool aligned>
-__global__ void __launch_bounds__(tile_threads<size>, size == 128 ? 2 : 4)
-    product_tiles(Product p, Cut cut, float* partial) {
+__global__ void __launch_bounds__(tile_threads<size>, size == 128 ? 2
+                                                      : aligned   ? 4
+                                                                : 3) product_tiles(Product p, Cut cut, float* partial) {
   using T = typename Core::Type;
   constexpr bool a_along_k = form != Form::w, b_along_k = form == Form::y;
   constexpr int depth = 64 / static_cast<int>(sizeof(T)), elements = size * depth, threads = tile_threads<size>;

@@ -23,14 +23,15 @@ template <class F>
 __device__ inline void each_tap(const Gather& g, const Window& window, F f) {
   for (int r = 0; r < window.h.taps; ++r)
     for (int s = 0; s < window.w.taps; ++s) {
-      const int down = r * window.h.tap_step, right = s * window.w.tap_step;
+      const int down = r * g.h.tap_step(), right = s * g.w.tap_step();
       f(r * window.w.taps + s, {(down * g.w.image + right) * static_cast<int>(g.pixel_step), down, right});
     }
 }
 // Where the weights of a tap of the window begin.
 __device__ inline std::int64_t weights_of(const Few& few, const Window& window, int tap) {
   const int r = window.row_of(tap), s = tap - r * window.w.taps;
-  const int row = window.h.first_tap + r * window.h.tap_stride, column = window.w.first_tap + s * window.w.tap_stride;
+  const int row = window.h.first_tap + r * few.gather.h.phases(),
+            column = window.w.first_tap + s * few.gather.w.phases();
   return (row * few.gather.w.kernel + column) * few.tap_step;
 }
 

@@ -10,31 +10,27 @@ namespace duel::kernels::DUEL_GPU {
 template <int size>
 inline constexpr int tile_threads = 2 * size;
 
-// f32: 8 rows by size/16 columns a thread, four k at a time. Lanes of a warp are 4 rows by 8 columns, so that a float4
-// that 8 lanes read comes from 8 banks of four.
+// f32: 8 rows by size/16 columns a thread, `portion` k at a time. Lanes of a warp are 4 rows by 8 columns, so that a
+// float4 that 8 lanes read comes from 8 banks of four.
 template <int size, bool a_along_k, bool b_along_k>
 class FmaCore {
   using A = Tile<float, size, a_along_k>;
   using B = Tile<float, size, b_along_k>;
   static constexpr int rows = 8, columns = size / 16, threads_down = size / 8, threads_right = 16;
+  static constexpr int portion = size == 128 && a_along_k ? 2 : 4;  // more would leave too few registers
 
   // The index in the tile of a thread's i-th row or column.
   template <bool along_k>
   __device__ static int index(int thread, int threads, int i) {
     return along_k ? thread + threads * i : 4 * thread + i % 4 + 4 * threads * (i / 4);
   }
-  // values[i][q]: element (index i, k + q)
-  template <class Shape, bool along_k, int count>
-  __device__ static void read(const float* tile, int thread, int threads, int k, float (&values)[count][4]) {
-#pragma unroll
-    for (int i = 0; i < count; ++i) {
-      const int line = along_k ? index<true>(thread, threads, i) : k + i % 4;
-      const int element = along_k ? k : index<false>(thread, threads, i / 4 * 4);
-      const auto four = *reinterpret_cast<const float4*>(tile + Shape::place(line, element));
-      const float v[4] = {four.x, four.y, four.z, four.w};
-#pragma unroll
-      for (int q = 0; q < 4; ++q) (along_k ? values[i][q] : values[i / 4 * 4 + q][i % 4]) = v[q];
-    }
+  template <int count>
+  struct alignas(4 * count) Floats {
+    float at[count];
+  };
+  template <int count>
+  __device__ static Floats<count> read(const float* tile, int place) {
+    return *reinterpret_cast<const Floats<count>*>(tile + place);
   }
 
  public:
@@ -45,17 +41,37 @@ class FmaCore {
     down_ = lane / 8 + 4 * (warp / 2);
   }
   __device__ void step(const float* a_tile, const float* b_tile) {
+#pragma unroll 1
+    for (int k = 0; k < A::depth; k += portion) {
+      Floats<a_along_k ? portion : 4> a[a_along_k ? rows : 2 * portion];  // of a row and all k, or four rows and one k
 #pragma unroll
-    for (int k = 0; k < A::depth; k += 4) {
-      float a[rows][4], b[columns][4];
-      read<A, a_along_k>(a_tile, down_, threads_down, k, a);
-      read<B, b_along_k>(b_tile, right_, threads_right, k, b);
+      for (int i = 0; i < (a_along_k ? rows : 2 * portion); ++i) {
+        if constexpr (a_along_k)
+          a[i] = read<portion>(a_tile, A::place(index<true>(down_, threads_down, i), k));
+        else
+          a[i] = read<4>(a_tile, A::place(k + i / 2, index<false>(down_, threads_down, i % 2 * 4)));
+      }
+      const auto add = [&](int q, int c, float b) {
 #pragma unroll
-      for (int q = 0; q < 4; ++q)
+        for (int r = 0; r < rows; ++r) sum_[r][c] += (a_along_k ? a[r].at[q] : a[2 * q + r / 4].at[r % 4]) * b;
+      };
+      if constexpr (b_along_k) {
 #pragma unroll
-        for (int r = 0; r < rows; ++r)
+        for (int c = 0; c < columns; ++c) {
+          const auto b = read<portion>(b_tile, B::place(index<true>(right_, threads_right, c), k));
 #pragma unroll
-          for (int c = 0; c < columns; ++c) sum_[r][c] += a[r][q] * b[c][q];
+          for (int q = 0; q < portion; ++q) add(q, c, b.at[q]);
+        }
+      } else {
+#pragma unroll
+        for (int q = 0; q < portion; ++q)
+#pragma unroll
+          for (int c = 0; c < columns; c += 4) {
+            const auto b = read<4>(b_tile, B::place(k + q, index<false>(right_, threads_right, c)));
+#pragma unroll
+            for (int e = 0; e < 4; ++e) add(q, c + e, b.at[e]);
+          }
+      }
     }
   }
   template <class Writer>

@@ -25,8 +25,8 @@ __device__ inline Window window_of(const Gather& g, int phase) {
 __device__ inline std::int64_t place_in_grid(const Gather& g, const Window& window, int p) {
   if (p >= g.pixels) return -1;
   const int line = g.columns(p), image = g.rows(line);
-  const int y = window.h.first_pixel + (line - image * g.rows.divisor) * window.h.pixel_step;
-  const int x = window.w.first_pixel + (p - line * g.columns.divisor) * window.w.pixel_step;
+  const int y = window.h.first_pixel + (line - image * g.rows.divisor) * g.h.phases();
+  const int x = window.w.first_pixel + (p - line * g.columns.divisor) * g.w.phases();
   if (y >= g.h.grid || x >= g.w.grid) return -1;
   return (static_cast<std::int64_t>(image) * g.h.grid + y) * g.w.grid + x;
 }
@@ -48,15 +48,15 @@ struct Image {
   __device__ Pixel pixel(int p) const {
     if (p >= g.pixels) return {0, outside, outside};
     const int line = g.columns(p), image = g.rows(line);
-    const int row = (line - image * g.rows.divisor) * window.h.step + window.h.first;
-    const int column = (p - line * g.columns.divisor) * window.w.step + window.w.first;
+    const int row = (line - image * g.rows.divisor) * g.h.step() + window.h.first;
+    const int column = (p - line * g.columns.divisor) * g.w.step() + window.w.first;
     return {((static_cast<std::int64_t>(image) * g.h.image + row) * g.w.image + column) * g.pixel_step, row, column};
   }
   __device__ Tap tap(int q) const {
     const int tap = g.channels(q), channel = q - tap * g.channels.divisor;
     if (tap >= window.h.taps * window.w.taps) return {0, outside, outside};
     const int r = window.row_of(tap);
-    const int down = r * window.h.tap_step, right = (tap - r * window.w.taps) * window.w.tap_step;
+    const int down = r * g.h.tap_step(), right = (tap - r * window.w.taps) * g.w.tap_step();
     return {(down * g.w.image + right) * static_cast<int>(g.pixel_step) + channel, down, right};
   }
   __device__ const T* element(const Pixel& p, const Tap& t) const {
@@ -98,8 +98,8 @@ struct Other {
     if constexpr (form == Form::y) return k;
     if constexpr (form == Form::w) return k * p.other_step;
     const int tap = p.gather.channels(k), channel = k - tap * p.gather.channels.divisor, r = window.row_of(tap);
-    const int row = window.h.first_tap + r * window.h.tap_stride;
-    const int column = window.w.first_tap + (tap - r * window.w.taps) * window.w.tap_stride;
+    const int row = window.h.first_tap + r * p.gather.h.phases();
+    const int column = window.w.first_tap + (tap - r * window.w.taps) * p.gather.w.phases();
     return channel * p.other_step + (row * p.gather.w.kernel + column) * p.tap_step;
   }
   __device__ const T* at(Outer o, Inner i) const { return o < 0 || i < 0 ? nullptr : data + (o + i); }

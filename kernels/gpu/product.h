@@ -40,19 +40,21 @@ struct Divider {
 struct Axis {
   int grid = 1, image = 1, kernel = 1, stride = 1, pad = 0;
   bool phased = false;
-  __host__ __device__ int phases() const { return phased ? stride : 1; }
+  __host__ __device__ int phases() const { return phased ? stride : 1; }  // also pixels from one of a phase to the next
+  __device__ int step() const { return phased ? 1 : stride; }             // of the image, from pixel to pixel
+  __device__ int tap_step() const { return phased ? -1 : 1; }             // of the image, from tap to tap of a phase
 };
 
-// One phase along one axis: pixel i lies at first_pixel + i*pixel_step, and its tap r is tap first_tap + r*tap_stride
-// of the kernel, which meets image row first + i*step + r*tap_step.
+// One phase along one axis: pixel i lies at first_pixel + i*phases() of the grid, and its tap r is tap
+// first_tap + r*phases() of the kernel, which meets row first + i*step() + r*tap_step() of the image.
 struct Phase {
-  int first_pixel, pixel_step, first_tap, tap_stride, taps, first, step, tap_step;
+  int first_pixel, first_tap, taps, first;
 };
 __device__ inline Phase phase_of(const Axis& a, int phase) {
-  if (!a.phased) return {0, 1, 0, 1, a.kernel, -a.pad, a.stride, 1};
+  if (!a.phased) return {0, 0, a.kernel, -a.pad};
   const int tap = (phase + a.pad) % a.stride;
-  const int taps = tap < a.kernel ? (a.kernel - tap + a.stride - 1) / a.stride : 0;
-  return {phase, a.stride, tap, a.stride, taps, (phase + a.pad - tap) / a.stride, 1, -1};
+  return {phase, tap, tap < a.kernel ? (a.kernel - tap + a.stride - 1) / a.stride : 0,
+          (phase + a.pad - tap) / a.stride};
 }
 
 struct Gather {
