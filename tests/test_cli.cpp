@@ -41,7 +41,8 @@ TEST_CASE("cli: help, version and lists") {
   for (const char* part :
        {"--steps", "--n-critic", "(1 to 100, default 5)", "--resume", "auto or cpu or cuda-host or cuda"})
     CHECK(help.out.find(part) != help.out.npos);
-  const std::map<std::string, const char*> lists{{"models", "wgan-gp"}, {"data", "glyphs"}, {"ops", "conv2d"}};
+  const std::map<std::string, const char*> lists{
+      {"models", "wgan-gp"}, {"data", "glyphs"}, {"devices", "cuda-host: "}, {"ops", "conv2d"}};
   for (const auto& [subject, word] : lists) CHECK(duel_run(in, {"list", subject}).out.find(word) != std::string::npos);
 }
 
