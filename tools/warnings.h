@@ -24,8 +24,9 @@ struct WatchRules {
   std::string model;
   bool probabilities = false;  // d_real and d_fake are probabilities (cross-entropy losses)
   bool bounded_loss_g =
-      false;         // loss_g is a distance from something. A critic's outputs have no origin: then it drifts
-  double scale = 1;  // of the losses' terms: the penalty's weight beside the usual 10
+      false;                  // loss_g is a distance from something. A critic's outputs have no origin: then it drifts
+  double scale = 1;           // of the losses' terms: the penalty's weight beside the usual 10
+  bool may_penalise = false;  // it has --penalty, and runs without
   static WatchRules of(const std::string& model, const std::map<std::string, std::string>& settings);
 };
 
