@@ -100,6 +100,9 @@ Tensor widen(const Tensor& x);                 // bf16 in f32, where a sum of sq
 Tensor gather(const Tensor& x, const Tensor& index);  // rows x[index[m], ...]; an embedding is gather(table, tokens)
 Tensor scatter(const Tensor& y, const Tensor& index, std::int64_t rows);  // its transpose: adds row m to row index[m]
 Tensor one_hot(const Tensor& index, std::int64_t classes, DType dtype = DType::f32);
+// A batch in [-1, 1] of images that lie on the device as bytes: pixels (count,H,W,C) u8, index and flip (N) i32; where
+// flip is not 0 left and right change places (an empty flip: nowhere). No gradient.
+Tensor gather_images(const Tensor& pixels, const Tensor& index, const Tensor& flip, DType dtype = DType::f32);
 
 // ---- products ----
 // (..., m, k) x (..., k, n) -> (..., m, n), equal leading axes; each operand may be given transposed.

@@ -15,6 +15,7 @@ const Op slice_op{"slice", "y = x[begin:end] along an axis"}, concat_op{"concat"
 const Op pad_op{"pad", "y = x with zeros around along an axis"}, convert_op{"convert", "y = x in another type"};
 const Op gather_op{"gather", "y[m] = x[index[m]]"}, scatter_op{"scatter", "x[index[m]] += y[m]"};
 const Op one_hot_op{"one_hot", "y[m,c] = (c == index[m])"};
+const Op gather_images_op{"gather_images", "y[n] = pixels[index[n]] as -1 .. 1, mirrored where flip[n]"};
 const Op max_pool_op{"max_pool", "y = largest x of each window"};
 const Op bilinear_op{"bilinear", "y = bilinear resampling of x"}, bilinear_grad_op{"bilinear_grad", "its transpose"};
 const Op reflection_pad_op{"reflection_pad", "y = x mirrored at its borders"};
@@ -177,6 +178,18 @@ Tensor one_hot(const Tensor& index, std::int64_t classes, DType dtype) {
 }
 
 // ---- images ----
+
+Tensor gather_images(const Tensor& pixels, const Tensor& index, const Tensor& flip, DType dtype) {
+  check_index(gather_images_op, index);
+  require(pixels.rank() == 4 && pixels.dtype() == DType::u8 && index.rank() == 1 &&
+              (!flip || (flip.shape() == index.shape() && flip.dtype() == DType::i32)),
+          "[gather_images] pixels {}, index {}, flip {}, expected (count,H,W,C) u8, (N) i32, (N) i32 or none", pixels,
+          index, flip);
+  Tensor y = empty({index.dim(0), pixels.dim(1), pixels.dim(2), pixels.dim(3)}, dtype);
+  launch(gather_images_op.name, 0, kernels::gather_images, y.device(), 2.0 / 255, -1.0, pixels.view(), index.view(),
+         flip ? flip.view() : kernels::View{}, y.view());
+  return record(gather_images_op, y, {}, nullptr);
+}
 
 Tensor avg_pool(const Tensor& x, std::int64_t size) {
   require(x.rank() == 4 && size >= 1 && size <= x.dim(1) && size <= x.dim(2), "[avg_pool] windows of {} on x {}", size,

@@ -15,4 +15,9 @@ DUEL_KERNEL(one_hot, View index, View y);
 // [i*size, i*size+size) x [j*size, j*size+size); index (N, H/size, W/size, C) i32.
 DUEL_KERNEL(max_pool_index, std::int64_t size, View x, View index);
 
+// A batch from images that lie on the device as bytes: pixels (count,H,W,C) u8, index (N) i32, flip (N) i32 or empty:
+//   images[n,i,j,c] = scale * pixels[index[n], i, flip[n] ? W-1-j : j, c] + shift,   images (N,H,W,C)
+// An index outside [0, count) reads as bytes of 0.
+DUEL_KERNEL(gather_images, double scale, double shift, View pixels, View index, View flip, View images);
+
 }  // namespace duel::kernels

@@ -68,4 +68,24 @@ void max_pool_index(std::int64_t size, View x, View index) {
   });
 }
 
+void gather_images(double scale, double shift, View pixels, View index, View flip, View images) {
+  const std::int64_t count = pixels.dim[0], h = pixels.dim[1], w = pixels.dim[2], c = pixels.dim[3];
+  dispatch_float(images.dtype, [&](auto t) {
+    using T = decltype(t);
+    parallel_for(index.size() * h, grain_for(w * c), [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t row = begin; row < end; ++row) {
+        const std::int64_t n = row / h, image = index.as<const std::int32_t>()[n];
+        const bool known = image >= 0 && image < count, mirrored = flip && flip.as<const std::int32_t>()[n] != 0;
+        const std::uint8_t* from = pixels.as<const std::uint8_t>() + (known ? (image * h + row % h) * w * c : 0);
+        T* to = images.as<T>() + row * w * c;
+        for (std::int64_t j = 0; j < w; ++j)
+          for (std::int64_t k = 0; k < c; ++k)
+            to[j * c + k] =
+                static_cast<T>(scale) * static_cast<T>(known ? from[(mirrored ? w - 1 - j : j) * c + k] : 0) +
+                static_cast<T>(shift);
+      }
+    });
+  });
+}
+
 }  // namespace duel::kernels::cpu

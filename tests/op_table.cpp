@@ -110,6 +110,19 @@ void shapes(Rows& t) {
                false});
   t.push_back({"gather", "rows", {{5, 3}}, [](In x) { return square(gather(x[0], indices({4, 0, 4, 2}))); }});
   t.push_back({"scatter", "repeated", {{4, 3}}, [](In x) { return square(scatter(x[0], indices({1, 3, 1, 0}), 5)); }});
+  for (const bool mirrored : {false, true})
+    t.push_back({"gather_images",
+                 mirrored ? "some mirrored" : "",
+                 {{1}},
+                 [mirrored](In x) {
+                   std::vector<int> bytes(6 * 3 * 5 * 2);
+                   for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<int>(i * 37 % 256);
+                   const Tensor pixels = from_vector({6, 3, 5, 2}, bytes, DType::u8);
+                   return gather_images(pixels, indices({4, 0, 5, 4}), mirrored ? indices({1, 0, 1, 1}) : Tensor(),
+                                        x[0].dtype());
+                 },
+                 Domain::normal,
+                 false});
   t.push_back({"one_hot",
                "",
                {{1}},
