@@ -47,6 +47,8 @@ struct Thread {
   std::vector<AsyncCopy> open;
 };
 
+struct Failed {};  // thrown through the kernel by fail()
+
 struct Warp {
   std::uint32_t live = 0;  // lanes that have not returned
   Meeting* meetings = nullptr;
@@ -220,11 +222,17 @@ void Machine::run_block(std::size_t number) {
 // What every fiber does for ever: run threads that have not started; then rest until it is wanted again.
 void Machine::loop() {
   Thread& me = *current_;
+  bool error = false;
   Fiber::entered(main_);
   for (;;) {
     while (started_ < threads_) {
       start_thread(me);
-      body_(arguments_);
+      try {
+        body_(arguments_);
+      } catch (const Failed&) {  // unwinds this thread; the others are forgotten where they wait
+        error = true;
+      }
+      if (error) switch_to(nullptr);
       me.groups.clear();
       me.open.clear();
       warps_[static_cast<std::size_t>(me.number) / 32].live &= ~(1u << (me.number & 31));
@@ -301,8 +309,7 @@ Thread* Machine::next_ready() {
 void Machine::fail(std::string message) {
   if (error_.empty())
     error_ = "cuda-host: " + message + " [block " + to_string(block_index) + " thread " + to_string(thread_index) + "]";
-  switch_to(nullptr);
-  std::abort();  // the fibers of a failed launch are never taken up again
+  throw Failed{};
 }
 
 void Machine::report_deadlock() {
