@@ -23,12 +23,10 @@ std::size_t block_bytes(std::size_t bytes) { return round_up(std::max<std::size_
 std::atomic<std::uint64_t> total_allocations{0};
 thread_local std::shared_ptr<Pool> scoped_pool;
 
-std::atomic<Device> device_of_new_tensors{Device::cpu};
-
 std::shared_ptr<Pool> process_pool() {
   static std::array<std::shared_ptr<Pool>, 3> pools;
   static std::mutex mutex;
-  const Device device = device_of_new_tensors;
+  const Device device = default_device();
   const std::scoped_lock lock(mutex);
   std::shared_ptr<Pool>& pool = pools[static_cast<std::size_t>(device)];
   if (!pool) pool = std::make_shared<Pool>(device);
@@ -117,8 +115,6 @@ Storage::Storage(std::shared_ptr<Pool> from, std::size_t n)
     : pool(std::move(from)), bytes(n), data(pool->allocate(n)) {}
 Storage::~Storage() { pool->free(data, bytes); }
 
-void set_default_device(Device device) { device_of_new_tensors = device; }
-Device default_device() { return device_of_new_tensors; }
 std::shared_ptr<Pool> current_pool() { return scoped_pool ? scoped_pool : process_pool(); }
 std::uint64_t allocation_count() { return total_allocations.load(std::memory_order_relaxed); }
 

@@ -7,6 +7,7 @@
 #include <mutex>
 #include <set>
 
+#include "engine/device.h"
 #include "kernels/view.h"
 
 namespace duel {
@@ -58,11 +59,6 @@ struct Storage {
   std::size_t bytes;
   void* data;
 };
-
-// Where new tensors of this program live; set it before the first one is made. Default: the CPU. Tensors of one device
-// know nothing of the other's.
-void set_default_device(Device device);
-Device default_device();
 
 // The pool that new tensors of this thread come from: a Step's own while it records, otherwise the process-wide one of
 // the default device.

@@ -81,7 +81,7 @@ Tensor min(const Tensor& x, const Axes& axes, KeepDim keep = drop_axes);
 Tensor argmax(const Tensor& x, int axis);            // i32, no gradient
 Tensor sum_to(const Tensor& x, const Shape& shape);  // undoes a broadcast: sums the stretched axes
 Tensor broadcast_to(const Tensor& x, const Shape& shape);
-Tensor norm_per_sample(const Tensor& x);  // (N,...) -> (N): Euclidean norm; gradient 0 at 0
+Tensor norm_per_sample(const Tensor& x);  // (N,...) -> (N): Euclidean norm; gradient 0 at 0; of bf16 in f32
 Tensor softmax(const Tensor& x);          // along the last axis
 Tensor log_softmax(const Tensor& x);
 Tensor logsumexp(const Tensor& x);  // drops the last axis
@@ -93,7 +93,8 @@ Tensor transpose(const Tensor& x);                               // of the last 
 Tensor slice(const Tensor& x, int axis, std::int64_t begin, std::int64_t end);
 Tensor concat(const std::vector<Tensor>& xs, int axis);
 Tensor pad(const Tensor& x, int axis, std::int64_t before, std::int64_t after);  // with zeros
-Tensor convert(const Tensor& x, DType dtype);  // between f32 and f64 with gradient; others without
+Tensor convert(const Tensor& x, DType dtype);  // between f32, f64 and bf16 with gradient; others without
+Tensor widen(const Tensor& x);                 // bf16 in f32, where a sum of squares would lose too much; else x
 
 // ---- by index; indices are i32 tensors ----
 Tensor gather(const Tensor& x, const Tensor& index);  // rows x[index[m], ...]; an embedding is gather(table, tokens)

@@ -36,19 +36,20 @@ struct Saved {
   Tensor mean, rstd;
 };
 
+kernels::View view(const Tensor& x) { return x ? x.view() : kernels::View{}; }
+Tensor scratch_of(std::int64_t elements, DType t) { return elements ? empty({elements}, t) : Tensor{}; }
+
 // All wanted gradients from one kernel. `in` as for definition().
 Grads fused_gradient(const NormCall& n, const std::vector<Tensor>& in, const Saved& saved, const Call& c) {
   const bool affine = in.size() > 1;
-  const auto channels = n.shape.channels();
   const DType t = in[0].dtype();
   Tensor out[3];
   for (std::size_t i = 0; i < in.size(); ++i)
     if (c.needs(i)) out[i] = empty(in[i].shape(), t);
-  auto view = [](const Tensor& x) { return x ? x.view() : kernels::View{}; };
-  Tensor sums = empty({n.shape.b, 2, channels}, kernels::statistics_type(t));
+  Tensor scratch = scratch_of(kernels::norm_grad_scratch(in[0].device(), n.shape), kernels::statistics_type(t));
   launch("norm_grad", 10 * static_cast<double>(in[0].size()), kernels::norm_grad, in[0].device(), n.shape, n.slope,
          in[0].view(), saved.mean.view(), saved.rstd.view(), affine ? in[1].view() : kernels::View{},
-         n.slope == 1 ? kernels::View{} : c.y.view(), c.dy.view(), sums.view(), view(out[0]), view(out[1]),
+         n.slope == 1 ? kernels::View{} : c.y.view(), c.dy.view(), view(scratch), view(out[0]), view(out[1]),
          view(out[2]));
   std::vector<Tensor> inputs = in;
   inputs.push_back(c.dy);
@@ -78,15 +79,15 @@ Tensor normalise(const char* name, const NormCall& n, const Tensor& x, const Ten
   require(n.slope >= 0 && n.slope <= 1, "[{}] slope {} is outside [0, 1]", name, n.slope);
   const DType t = kernels::statistics_type(x.dtype());
   Saved saved{empty({n.shape.b, n.shape.g}, t), empty({n.shape.b, n.shape.g}, t)};
+  Tensor scratch = scratch_of(kernels::norm_statistics_scratch(x.device(), n.shape), t);
   launch(name, 4 * static_cast<double>(x.size()), kernels::norm_statistics, x.device(), n.shape, n.eps, x.view(),
-         saved.mean.view(), saved.rstd.view());
+         saved.mean.view(), saved.rstd.view(), view(scratch));
   if (running)
     launch(name, 0, kernels::norm_running, x.device(), n.shape, n.eps, running->momentum, saved.mean.view(),
            saved.rstd.view(), running->mean.view(), running->var.view(), current_context().finite.view());
   Tensor y = empty_like(x);
   launch(name, 3 * static_cast<double>(x.size()), kernels::norm_apply, x.device(), n.shape, n.slope, x.view(),
-         saved.mean.view(), saved.rstd.view(), gamma ? gamma.view() : kernels::View{},
-         beta ? beta.view() : kernels::View{}, y.view());
+         saved.mean.view(), saved.rstd.view(), view(gamma), view(beta), y.view());
   std::vector<Tensor> in{x};
   if (gamma) in = {x, gamma, beta};
   return record(

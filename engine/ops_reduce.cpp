@@ -51,9 +51,11 @@ Tensor run_reduce(const Op& op, Reduce f, const Tensor& x, const std::vector<boo
     std::int64_t outer = 1, n = 1, inner = 1;
     for (int k = 0; k < x.rank(); ++k) (k < first ? outer : k <= last ? n : inner) *= dims[static_cast<std::size_t>(k)];
     for (int k = first; k <= last; ++k) dims[static_cast<std::size_t>(k)] = 1;
-    Tensor next = empty(Shape(dims), x.dtype());
+    Tensor next = empty(Shape(dims), x.dtype()), scratch;
+    const std::int64_t pieces = x.device() == Device::cpu ? 1 : kernels::reduce_pieces(outer, n, inner);
+    if (pieces > 1) scratch = empty({outer, pieces, inner}, DType::f32);
     launch(op.name, static_cast<double>(y.size()), kernels::reduce, x.device(), f, outer, n, inner, y.view(),
-           next.view());
+           scratch ? scratch.view() : kernels::View{}, next.view());
     y = next;
     if (f == Reduce::sum_squares) f = Reduce::sum;
     last = first;
@@ -146,6 +148,7 @@ Tensor broadcast_to(const Tensor& x, const Shape& shape) {
 
 Tensor norm_per_sample(const Tensor& x) {
   require(x.rank() >= 1, "[norm_per_sample] x {} has no axis of samples", x);
+  if (x.dtype() == DType::bf16) return norm_per_sample(widen(x));
   const std::int64_t n = x.dim(0);
   Tensor y;
   {

@@ -128,6 +128,7 @@ Tensor concat(const std::vector<Tensor>& xs, int axis) {
   });
 }
 
+Tensor widen(const Tensor& x) { return x.dtype() == DType::bf16 ? convert(x, DType::f32) : x; }
 Tensor convert(const Tensor& x, DType dtype) {
   if (x.dtype() == dtype) return x;
   Tensor y = empty(x.shape(), dtype);

@@ -46,6 +46,7 @@ Optimizer::Optimizer(const State& parameters, double lr, CommonOptions common, s
   lr_ = full({1}, lr, DType::f64);
   t_ = zeros({1}, DType::i64);
   square_norm_ = zeros({1}, DType::f64);
+  square_norm_parts_ = zeros({kernels::square_norm_parts}, DType::f64);
   scale_ = ones({1}, DType::f64);
 }
 
@@ -60,7 +61,7 @@ void Optimizer::step(const std::vector<Tensor>& gradients) {
   const Device device = t_.device();
   launch("optimizer", 0, kernels::fill, device, square_norm_.view(), 0.0);
   for_packs({&gradients}, [&](const TensorPack& pack) {
-    launch("optimizer", 0, kernels::add_square_norm, device, pack, square_norm_.view());
+    launch("optimizer", 0, kernels::add_square_norm, device, pack, square_norm_.view(), square_norm_parts_.view());
   });
   launch("optimizer", 0, kernels::judge_gradient, device, common_.max_norm, square_norm_.view(), scale_.view(),
          finite.view());

@@ -38,7 +38,7 @@ class Optimizer {
   std::vector<Tensor> parameters_;
   std::vector<std::string> moment_names_;
   std::vector<std::vector<Tensor>> moments_;  // [moment][parameter]
-  Tensor lr_, t_, square_norm_, scale_;
+  Tensor lr_, t_, square_norm_, square_norm_parts_, scale_;
 };
 
 // Formulas in kernels/optimizer.h. weight_decay is decoupled (AdamW); CommonOptions::l2 is not.

@@ -7,8 +7,8 @@
 #include <numbers>
 #include <numeric>
 
+#include "engine/device.h"
 #include "engine/error.h"
-#include "engine/launch.h"
 #include "engine/ops.h"
 #include "engine/tape.h"
 #include "kernels/parallel.h"
@@ -117,6 +117,7 @@ std::vector<float> sorted_projections(const std::vector<float>& directions, cons
                                       std::int64_t projections, std::int64_t length) {
   const auto n = static_cast<std::int64_t>(descriptors.size()) / length;
   NoGrad off;
+  const DeviceScope all_else_is_here(Device::cpu);
   std::vector<float> out =
       matmul(from_vector({projections, length}, directions), from_vector({n, length}, descriptors), false, true)
           .to_vector<float>();

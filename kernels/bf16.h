@@ -16,9 +16,13 @@ struct bf16 {
   bf16() = default;
   // Rounded to nearest, ties to even; a NaN stays one.
   DUEL_HD explicit bf16(float f) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+    asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(bits) : "f"(f));
+#else
     const auto u = __builtin_bit_cast(std::uint32_t, f);
     bits = (u & 0x7fffffffu) > 0x7f800000u ? std::uint16_t{0x7fff}
                                            : static_cast<std::uint16_t>((u + 0x7fffu + ((u >> 16) & 1u)) >> 16);
+#endif
   }
   template <class T>
   DUEL_HD explicit bf16(T v) : bf16(static_cast<float>(v)) {}

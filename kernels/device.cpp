@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <map>
 #include <mutex>
@@ -23,6 +24,12 @@ namespace {
 
 std::size_t physical_memory() {
   return static_cast<std::size_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+}
+
+double clock_around(const std::function<void()>& work) {
+  const auto start = std::chrono::steady_clock::now();
+  work();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
 class Cpu final : public DeviceDriver {
@@ -66,6 +73,7 @@ class Cpu final : public DeviceDriver {
   void copy_in(void* to, const void* host, std::size_t bytes) override { copy(to, host, bytes); }
   void copy_out(void* host, const void* from, std::size_t bytes) override { copy(host, from, bytes); }
   void synchronize() override {}
+  double seconds(const std::function<void()>& work) override { return clock_around(work); }
 
  private:
   static void copy(void* to, const void* from, std::size_t bytes) {
@@ -93,12 +101,20 @@ class CudaHost final : public DeviceDriver {
     on_host::synchronize();
   }
   void synchronize() override { on_host::synchronize(); }
+  double seconds(const std::function<void()>& work) override {
+    on_host::synchronize();
+    return clock_around([&] {
+      work();
+      on_host::synchronize();
+    });
+  }
 };
 
 }  // namespace
 
 #ifdef DUEL_CUDA
 DeviceDriver& cuda_driver();  // kernels/gpu/stream.cpp
+std::string cuda_missing();
 #endif
 
 DeviceDriver& driver(Device device) {
@@ -117,7 +133,16 @@ DeviceDriver& driver(Device device) {
       break;
 #endif
   }
-  throw std::runtime_error("device cuda: this program was built without CUDA");
+  throw std::runtime_error("device cuda: " + missing(device));
+}
+
+std::string missing(Device device) {
+  if (device != Device::cuda) return "";
+#ifdef DUEL_CUDA
+  return cuda_missing();
+#else
+  return "this program was built without CUDA";
+#endif
 }
 
 const char* name_of(Device device) {

@@ -8,6 +8,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <string>
 
 namespace duel {
@@ -34,9 +35,13 @@ class DeviceDriver {
   virtual void copy_in(void* to, const void* host, std::size_t bytes) = 0;     // `host` may be changed afterwards
   virtual void copy_out(void* host, const void* from, std::size_t bytes) = 0;  // waits for everything queued before
   virtual void synchronize() = 0;
+  // How long the device takes for what `work` queues, alone: by a GPU's own events, by the host's clock elsewhere.
+  virtual double seconds(const std::function<void()>& work) = 0;
 };
 
 DeviceDriver& driver(Device device);
+// Why the device cannot be used here: "no CUDA-capable device is detected". Empty where it can.
+std::string missing(Device device);
 const char* name_of(Device device);  // "cpu", "cuda-host", "cuda"
 
 }  // namespace duel

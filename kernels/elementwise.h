@@ -58,29 +58,29 @@ enum class Map : std::uint8_t {
 };
 
 namespace maps {
-#define DUEL_FUNCTOR_1(name, ...)                                     \
-  struct name {                                                       \
-    static constexpr int arity = 1;                                   \
-    template <class T>                                                \
-    static T apply(T a, [[maybe_unused]] T p, [[maybe_unused]] T q) { \
-      return __VA_ARGS__;                                             \
-    }                                                                 \
+#define DUEL_FUNCTOR_1(name, ...)                                             \
+  struct name {                                                               \
+    static constexpr int arity = 1;                                           \
+    template <class T>                                                        \
+    DUEL_HD static T apply(T a, [[maybe_unused]] T p, [[maybe_unused]] T q) { \
+      return __VA_ARGS__;                                                     \
+    }                                                                         \
   };
-#define DUEL_FUNCTOR_2(name, ...)                                          \
-  struct name {                                                            \
-    static constexpr int arity = 2;                                        \
-    template <class T>                                                     \
-    static T apply(T a, T b, [[maybe_unused]] T p, [[maybe_unused]] T q) { \
-      return __VA_ARGS__;                                                  \
-    }                                                                      \
+#define DUEL_FUNCTOR_2(name, ...)                                                  \
+  struct name {                                                                    \
+    static constexpr int arity = 2;                                                \
+    template <class T>                                                             \
+    DUEL_HD static T apply(T a, T b, [[maybe_unused]] T p, [[maybe_unused]] T q) { \
+      return __VA_ARGS__;                                                          \
+    }                                                                              \
   };
-#define DUEL_FUNCTOR_3(name, ...)                                               \
-  struct name {                                                                 \
-    static constexpr int arity = 3;                                             \
-    template <class T>                                                          \
-    static T apply(T a, T b, T c, [[maybe_unused]] T p, [[maybe_unused]] T q) { \
-      return __VA_ARGS__;                                                       \
-    }                                                                           \
+#define DUEL_FUNCTOR_3(name, ...)                                                       \
+  struct name {                                                                         \
+    static constexpr int arity = 3;                                                     \
+    template <class T>                                                                  \
+    DUEL_HD static T apply(T a, T b, T c, [[maybe_unused]] T p, [[maybe_unused]] T q) { \
+      return __VA_ARGS__;                                                               \
+    }                                                                                   \
   };
 DUEL_MAPS_1(DUEL_FUNCTOR_1)
 DUEL_MAPS_2(DUEL_FUNCTOR_2)

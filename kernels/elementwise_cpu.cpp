@@ -1,46 +1,9 @@
+#include "kernels/broadcast.h"
 #include "kernels/elementwise.h"
 #include "kernels/parallel.h"
 
 namespace duel::kernels {
 namespace {
-
-// The shape of y with axes joined wherever every operand allows it, and for each operand its strides (0: broadcast).
-struct Plan {
-  int rank = 0;
-  std::int64_t dim[max_rank] = {};
-  std::int64_t stride[3][max_rank] = {};
-};
-
-bool broadcasts(const View& v, const View& y, int axis) { return v.dim[axis] == 1 && y.dim[axis] != 1; }
-
-Plan make_plan(const View* operand, int arity, const View& y) {
-  Plan plan;
-  for (int k = 0; k < y.rank; ++k) {
-    if (y.dim[k] == 1) continue;
-    bool joins = plan.rank > 0;
-    for (int i = 0; i < arity && joins; ++i)
-      joins = broadcasts(operand[i], y, k) == (plan.stride[i][plan.rank - 1] == 0);
-    if (joins) {
-      plan.dim[plan.rank - 1] *= y.dim[k];
-    } else {
-      for (int i = 0; i < arity; ++i) plan.stride[i][plan.rank] = broadcasts(operand[i], y, k) ? 0 : 1;
-      plan.dim[plan.rank++] = y.dim[k];
-    }
-  }
-  if (plan.rank == 0) {
-    plan.rank = 1;
-    plan.dim[0] = 1;
-  }
-  for (int i = 0; i < arity; ++i) {  // the marks 0 and 1 become strides
-    std::int64_t step = 1;
-    for (int k = plan.rank - 1; k >= 0; --k) {
-      if (plan.stride[i][k] == 0) continue;
-      plan.stride[i][k] = step;
-      step *= plan.dim[k];
-    }
-  }
-  return plan;
-}
 
 // One run along the last axis; operand i moves by si (0 or 1) elements a step. y is not restrict: it may be an operand.
 template <class F, int sa, int sb, int sc, class T>
@@ -85,7 +48,7 @@ Run<T> choose(std::int64_t sa, std::int64_t sb, std::int64_t sc) {
 
 template <class F, class T>
 void apply(const View* operand, const View& y, T p, T q) {
-  const Plan plan = make_plan(operand, F::arity, y);
+  const BroadcastPlan plan = plan_broadcast(operand, F::arity, y);
   const int inner = plan.rank - 1;
   const T* in[3] = {operand[0].as<const T>(), operand[1].as<const T>(), operand[2].as<const T>()};
   T* out = y.as<T>();

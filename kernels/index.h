@@ -4,8 +4,8 @@
 
 namespace duel::kernels {
 
-// y[m, l] = x[index[m], l] for tables x (rows, length), y (count, length) of 4- or 8-byte elements; index i32 (count).
-// An index outside [0, rows) reads as zeros: values are data, which a step that replays cannot stop to check.
+// y[m, l] = x[index[m], l] for tables x (rows, length), y (count, length) of 2-, 4- or 8-byte elements; index i32
+// (count). An index outside [0, rows) reads as zeros: values are data, which a step that replays cannot stop to check.
 DUEL_KERNEL(gather_rows, std::int64_t rows, std::int64_t length, View x, View index, View y);
 // x[r, l] = sum over m with index[m] == r of y[m, l], added in the order of m; indices outside [0, rows) are skipped.
 DUEL_KERNEL(scatter_rows, std::int64_t rows, std::int64_t length, View y, View index, View x);

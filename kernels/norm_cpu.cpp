@@ -228,7 +228,7 @@ void grad_input(const NormShape& n, const GradArgs<T>& a) {
 
 namespace cpu {
 
-void norm_statistics(NormShape shape, double eps, View x, View mean, View rstd) {
+void norm_statistics(NormShape shape, double eps, View x, View mean, View rstd, View) {
   dispatch_float(x.dtype, [&](auto t) {
     using T = decltype(t);
     statistics<T>(shape, static_cast<T>(eps), x.as<T>(), mean.as<T>(), rstd.as<T>());
@@ -243,12 +243,12 @@ void norm_apply(NormShape shape, double slope, View x, View mean, View rstd, Vie
   });
 }
 
-void norm_grad(NormShape shape, double slope, View x, View mean, View rstd, View gamma, View y, View dy, View sums,
+void norm_grad(NormShape shape, double slope, View x, View mean, View rstd, View gamma, View y, View dy, View scratch,
                View dx, View dgamma, View dbeta) {
   dispatch_float(x.dtype, [&](auto t) {
     using T = decltype(t);
     const GradArgs<T> a{x.as<T>(),      mean.as<T>(),  rstd.as<T>(),         gamma.as<T>(),
-                        y.as<T>(),      dy.as<T>(),    sums.as<T>(),         dx.as<T>(),
+                        y.as<T>(),      dy.as<T>(),    scratch.as<T>(),      dx.as<T>(),
                         dgamma.as<T>(), dbeta.as<T>(), static_cast<T>(slope)};
     grad_sums<T>(shape, a);
     if (dgamma || dbeta) grad_affine<T>(shape, a);

@@ -48,8 +48,10 @@ DUEL_KERNEL(sgd, SgdConstants k, UpdateState state, TensorPack pack);
 DUEL_KERNEL(ema, double decay, View step, View finite, TensorPack pack);
 // Operand: p.  p = min(max(p, low), high)
 DUEL_KERNEL(clip, double low, double high, View finite, TensorPack pack);
-// Operand: g.  *sum (f64) += sum of squares of all elements of the pack; the caller clears it first.
-DUEL_KERNEL(add_square_norm, TensorPack pack, View sum);
+// Operand: g.  *sum (f64) += sum of squares of all elements of the pack; the caller clears it first. `parts`, f64
+// (square_norm_parts), is scratch: sums of parts of the pack, added in a second pass. The CPU leaves it alone.
+inline constexpr int square_norm_parts = 1024;
+DUEL_KERNEL(add_square_norm, TensorPack pack, View sum, View parts);
 // *finite becomes 0 if *sum is not finite. *scale = min(1, max_norm / sqrt(*sum)), or 1 where max_norm is 0.
 DUEL_KERNEL(judge_gradient, double max_norm, View sum, View scale, View finite);
 // *t += 1, t i64 (1), unless *finite is 0.

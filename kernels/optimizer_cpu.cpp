@@ -163,7 +163,7 @@ void clip(double low, double high, View finite, TensorPack pack) {
   });
 }
 
-void add_square_norm(TensorPack pack, View sum) {
+void add_square_norm(TensorPack pack, View sum, View) {
   constexpr std::int64_t pieces = 64;  // fixed, so that the sum does not depend on the number of threads
   dispatch_float(pack.dtype, [&](auto type) {
     using T = decltype(type);

@@ -6,16 +6,10 @@
 // and element i takes word i % 4 of its block. So a value depends on (seed, call site, step, i) alone: not on the
 // device, nor on how the work was split, and a run resumes from integers only.
 #pragma once
-#include <array>
+#include <cmath>
 #include <cstdint>
 
 #include "kernels/view.h"
-
-#ifdef __CUDACC__
-#define DUEL_HD __host__ __device__
-#else
-#define DUEL_HD
-#endif
 
 namespace duel::kernels {
 
@@ -50,6 +44,22 @@ DUEL_HD inline Philox philox(std::uint64_t seed, std::uint64_t block, std::uint3
 DUEL_HD inline float uniform_from(std::uint32_t w) { return (static_cast<float>(w >> 9) + 0.5f) * 0x1p-23f; }
 
 enum class Random : std::uint8_t { uniform, normal };
+
+// The values of one block: its words as uniforms, or words 0,1 and 2,3 in pairs as normals. Products and sums are fused
+// on every device, so that uniforms are the same everywhere; logarithms and angles differ in their last bits.
+DUEL_HD inline void four_values(Random f, const Philox& p, float low, float high, float (&v)[4]) {
+  for (int i = 0; i < 4; ++i) v[i] = uniform_from(p.word[i]);
+  if (f == Random::uniform) {
+    for (int i = 0; i < 4; ++i) v[i] = std::fma(high - low, v[i], low);
+    return;
+  }
+  for (int i = 0; i < 4; i += 2) {
+    const float radius = std::sqrt(-2.0f * std::log(v[i])), angle = 6.28318530717958647692f * v[i + 1];
+    v[i] = std::fma(high * radius, std::cos(angle), low);
+    v[i + 1] = std::fma(high * radius, std::sin(angle), low);
+  }
+}
+
 // y[i] = low + (high - low) * u, u in (0,1);  or mean low and standard deviation high of a normal distribution
 // (Box and Muller 1958, words 0,1 and 2,3 in pairs). f64 gets the f32 values widened.
 // `step` holds one i64: it lives on the device because it changes from replay to replay.

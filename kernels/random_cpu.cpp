@@ -1,26 +1,7 @@
-#include <cmath>
-
 #include "kernels/parallel.h"
 #include "kernels/random.h"
 
 namespace duel::kernels {
-namespace {
-
-void four_values(Random f, const Philox& p, float low, float high, float* v) {
-  for (int i = 0; i < 4; ++i) v[i] = uniform_from(p.word[i]);
-  if (f == Random::uniform) {
-    for (int i = 0; i < 4; ++i) v[i] = low + (high - low) * v[i];
-    return;
-  }
-  for (int i = 0; i < 4; i += 2) {
-    const float radius = std::sqrt(-2.0f * std::log(v[i])), angle = 6.28318530717958647692f * v[i + 1];
-    v[i] = low + high * radius * std::cos(angle);
-    v[i + 1] = low + high * radius * std::sin(angle);
-  }
-}
-
-}  // namespace
-
 void cpu::random(Random f, std::uint64_t seed, std::uint32_t site, double low, double high, View step, View y) {
   const auto now = static_cast<std::uint32_t>(*step.as<std::int64_t>());
   const std::int64_t n = y.size();

@@ -1,5 +1,4 @@
 #include <cmath>
-#include <limits>
 
 #include "kernels/parallel.h"
 #include "kernels/reduce.h"
@@ -7,54 +6,7 @@
 namespace duel::kernels {
 namespace {
 
-struct Sum {
-  template <class T>
-  static T start() {
-    return 0;
-  }
-  template <class T>
-  static T step(T s, T x) {
-    return s + x;
-  }
-  template <class T>
-  static T join(T a, T b) {
-    return a + b;
-  }
-};
-struct SumSquares : Sum {
-  template <class T>
-  static T step(T s, T x) {
-    return s + x * x;
-  }
-};
-struct Max {
-  template <class T>
-  static T start() {
-    return -std::numeric_limits<T>::infinity();
-  }
-  template <class T>
-  static T step(T s, T x) {
-    return s > x ? s : x;
-  }
-  template <class T>
-  static T join(T a, T b) {
-    return step(a, b);
-  }
-};
-struct Min {
-  template <class T>
-  static T start() {
-    return std::numeric_limits<T>::infinity();
-  }
-  template <class T>
-  static T step(T s, T x) {
-    return s < x ? s : x;
-  }
-  template <class T>
-  static T join(T a, T b) {
-    return step(a, b);
-  }
-};
+using namespace reductions;
 
 // Contiguous run: 16 independent lanes, so that the loop is vectorised in one fixed order.
 template <class F, class T>
@@ -165,7 +117,7 @@ void reduce_as(std::int64_t outer, std::int64_t n, std::int64_t inner, const T* 
 
 }  // namespace
 
-void cpu::reduce(Reduce f, std::int64_t outer, std::int64_t n, std::int64_t inner, View x, View y) {
+void cpu::reduce(Reduce f, std::int64_t outer, std::int64_t n, std::int64_t inner, View x, View, View y) {
   dispatch_float(x.dtype, [&](auto t) {
     using T = decltype(t);
     const T* p = x.as<const T>();

@@ -18,7 +18,7 @@ Tensor gradient_penalty(const Critic& critic, const Tensor& x, const Tensor& x_f
 
 Tensor r1_penalty(const Critic& critic, const Tensor& x, double gamma) {
   Tensor at = detach(x);
-  Tensor slope = grad(sum(critic(at)), {at}, keep_graph)[0];
+  Tensor slope = widen(grad(sum(critic(at)), {at}, keep_graph)[0]);
   return gamma / 2 * sum(square(slope)) / static_cast<double>(x.dim(0));
 }
 

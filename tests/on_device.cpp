@@ -45,18 +45,21 @@ Numbers draw(const OpCase& c, DType dtype, std::uint64_t seed) {
 
 Derivatives evaluate(const OpCase& c, const Numbers& n, Device device, DType dtype) {
   const DeviceScope scope(device);
+  set_seed(99);  // what a row draws itself is the same on every device
   std::vector<Tensor> xs;
   for (std::size_t i = 0; i < c.shapes.size(); ++i) xs.push_back(from_vector(c.shapes[i], n.x[i], dtype));
   Tensor y = c.f(xs);
   Derivatives d;
   d.y = y.to_vector<double>();
   if (!c.differentiable) return d;
-  Tensor v = from_vector(y.shape(), n.v, dtype);
+  Tensor v = from_vector(y.shape(), n.v, y.dtype());
   const std::vector<Tensor> g = grad(y, xs, keep_graph, v);
   for (const Tensor& t : g) d.first.push_back(values_of(t));
-  Tensor s = full({}, 0, dtype);
+  // S itself is no part of the row: bf16 ends at the gradients.
+  const DType wide = dtype == DType::bf16 ? DType::f32 : dtype;
+  Tensor s = full({}, 0, wide);
   for (std::size_t i = 0; i < g.size(); ++i)
-    if (g[i]) s = s + sum(square(g[i]) * from_vector(c.shapes[i], n.u[i], dtype));
+    if (g[i]) s = s + sum(square(convert(g[i], wide)) * from_vector(c.shapes[i], n.u[i], wide));
   xs.push_back(v);
   for (const Tensor& t : grad(s, xs)) d.second.push_back(values_of(t));
   return d;

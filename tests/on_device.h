@@ -3,22 +3,10 @@
 #include <string>
 #include <vector>
 
-#include "engine/memory.h"
+#include "engine/device.h"
 #include "tests/op_table.h"
 
 namespace duel::test {
-
-// New tensors of this scope live on the device.
-class DeviceScope {
- public:
-  explicit DeviceScope(Device d) : before_(default_device()) { set_default_device(d); }
-  ~DeviceScope() { set_default_device(before_); }
-  DeviceScope(const DeviceScope&) = delete;
-  DeviceScope& operator=(const DeviceScope&) = delete;
-
- private:
-  Device before_;
-};
 
 // A row's inputs as numbers, and what it makes of them: the result, its gradients, and the gradients of
 //   S = sum over i of <(dL/dx_i)^2, u_i>,  L = <f(x), v>

@@ -38,9 +38,11 @@ TEST_CASE("cli: help, version and lists") {
     CHECK(duel_run(in, words).status == 0);
   const Outcome help = duel_run(in, {"train", "wgan-gp", "--help"});
   CHECK(help.status == 0);
-  for (const char* part : {"--steps", "--n-critic", "(1 to 100, default 5)", "--resume", "auto or cpu"})
+  for (const char* part :
+       {"--steps", "--n-critic", "(1 to 100, default 5)", "--resume", "auto or cpu or cuda-host or cuda"})
     CHECK(help.out.find(part) != help.out.npos);
-  const std::map<std::string, const char*> lists{{"models", "wgan-gp"}, {"data", "glyphs"}, {"ops", "conv2d"}};
+  const std::map<std::string, const char*> lists{
+      {"models", "wgan-gp"}, {"data", "glyphs"}, {"devices", "cuda-host: "}, {"ops", "conv2d"}};
   for (const auto& [subject, word] : lists) CHECK(duel_run(in, {"list", subject}).out.find(word) != std::string::npos);
 }
 
@@ -57,7 +59,7 @@ TEST_CASE("cli: a bad input gets one line and writes nothing") {
   check_refused(in, training("gan", "x", {"--steps", "0"}), "--steps: found '0', expected a whole number from 1");
   check_refused(in, training("gan", "x", {"--lr", "nan"}), "--lr: found 'nan'");
   check_refused(in, training("gan", "x", {"--seed", "-1"}), "--seed: found '-1'");
-  check_refused(in, training("gan", "x", {"--device", "gpu"}), "expected one of: auto, cpu");
+  check_refused(in, training("gan", "x", {"--device", "gpu"}), "expected one of: auto, cpu, cuda-host, cuda");
   check_refused(in, training("gan", "x", {"--loss", "hinge"}), "expected one of: non-saturating, minimax");
   check_refused(in, training("gan", "x", {"--batch", "97"}), "--batch: found 97, expected at most 96");
   check_refused(in, training("gan", "text/x", {}), "--out text/x");

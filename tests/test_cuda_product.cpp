@@ -27,8 +27,7 @@ struct Arithmetic {
   DType dtype;
   bool tf32;
 };
-const Arithmetic arithmetics[] = {
-    {"f32", DType::f32, false}, {"tf32", DType::f32, true}, {"bf16", DType::bf16, false}};
+const Arithmetic arithmetics[] = {{"f32", DType::f32, false}, {"tf32", DType::f32, true}, {"bf16", DType::bf16, false}};
 
 // Normal numbers that every one of the arithmetics holds exactly, so that only sums and results are rounded.
 std::vector<double> exact(std::int64_t n) {

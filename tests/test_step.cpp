@@ -4,6 +4,7 @@
 
 #include <cstring>
 
+#include "engine/device.h"
 #include "engine/error.h"
 #include "engine/glyphs.h"
 #include "engine/net.h"
@@ -68,6 +69,37 @@ TEST_CASE("step: replayed and eager iterations give the same bits, for every mod
     CHECK(a.iterate() == b.iterate());
     CHECK(whole_state(*a.model) == whole_state(*b.model));
   }
+}
+
+// Losses of three iterations of the smallest nets on the CPU, and replayed and eager on another device.
+void check_models(Device other, double tolerance) {
+  for (const ModelInfo& info : models()) {
+    INFO(info.name);
+    const auto run = [&](Device device, bool eager) {
+      const DeviceScope scope(device);
+      Trainer t(info.name, small().at(info.name), 8);
+      t.step.set_eager(eager);
+      std::vector<double> losses;
+      for (int i = 0; i < 3; ++i)
+        for (double v : t.iterate()) losses.push_back(v);
+      return losses;
+    };
+    const std::vector<double> here = run(Device::cpu, false), there = run(other, false);
+    REQUIRE(here.size() == there.size());
+    double worst = 0;
+    for (std::size_t i = 0; i < here.size(); ++i) {
+      const double error = std::abs(there[i] - here[i]) / (1e-3 + std::abs(here[i]));
+      CHECK(error <= tolerance);
+      worst = std::max(worst, error);
+    }
+    CHECK(run(other, true) == there);
+    std::printf("%s: %-8s agrees with the CPU within %.2g of each loss\n", name_of(other), info.name.c_str(), worst);
+  }
+}
+
+TEST_CASE("cuda_host: every model trains as on the CPU, replayed and eager") { check_models(Device::cuda_host, 1e-4); }
+TEST_CASE("cuda: every model trains as on the CPU, replayed and eager") {
+  if (missing(Device::cuda).empty()) check_models(Device::cuda, 1e-4);
 }
 
 TEST_CASE("step: 100 steady iterations allocate nothing") {

@@ -140,7 +140,8 @@ const std::string& needed(const std::map<std::string, std::string>& given, const
 std::vector<Setting> arithmetic_options() {
   return {{"noise", "the result's neighbours differ from it by U(-noise, noise)", "0.5", 0, 100, false, {}},
           {"seed", "the seed of that noise", "1", 0, 9007199254740992, true, {}},
-          {"threads", "threads to compute with", std::to_string(available_threads()), 1, 1024, true, {}}};
+          threads_option(),
+          device_option()};
 }
 
 int arithmetic(const std::string& run, const std::map<std::string, std::string>& given) {
@@ -153,7 +154,7 @@ int arithmetic(const std::string& run, const std::map<std::string, std::string>&
   const fs::path out = it != given.end() ? fs::path(it->second) : fs::path(run) / "arithmetic.png";
   if (latents != given.end()) check_output("save-latents", latents->second, {".safetensors"});
 
-  const LoadedRun loaded = load_run(run, static_cast<int>(options.integer("threads")));
+  const LoadedRun loaded = load_run(run, options);
   check_output("out", out, {".png"});
   const Tensor z = load_latents(file, *loaded.model);
   const std::vector<Term> terms = parse_expression(text, z.dim(0));

@@ -41,6 +41,7 @@ int inspect(const std::string& file);
 
 int list_models();
 int list_data();
+int list_devices();
 int list_ops();
 
 }  // namespace duel

@@ -116,7 +116,8 @@ std::vector<Setting> interpolate_options() {
           {"coordinate", "of a sweep: which number of the noise", "0", 0, 1e6, true, {}},
           {"animate", "an animation, whatever --out ends in", "no", 0, 0, false, {"no", "yes"}},
           {"delay", "of an animation: milliseconds a frame", "80", 10, 10000, true, {}},
-          {"threads", "threads to compute with", std::to_string(available_threads()), 1, 1024, true, {}}};
+          threads_option(),
+          device_option()};
 }
 
 int interpolate(const std::string& run, const std::map<std::string, std::string>& given) {
@@ -131,7 +132,7 @@ int interpolate(const std::string& run, const std::map<std::string, std::string>
   const fs::path out =
       it != given.end() ? fs::path(it->second) : fs::path(run) / (animate ? "interpolated.apng" : "interpolated.png");
 
-  const LoadedRun loaded = load_run(run, static_cast<int>(options.integer("threads")));
+  const LoadedRun loaded = load_run(run, options);
   check_output("out", out, {".png", ".apng"});
   animate = animate || out.extension() == ".apng";
   const std::int64_t rows = options.integer("rows"), steps = options.integer("steps");

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <string_view>
 
+#include "engine/device.h"
+#include "engine/error.h"
 #include "engine/tape.h"
 #include "tools/commands.h"
 
@@ -29,6 +31,19 @@ int list_data() {
       "FOLDER    data_batch_*.bin in it (CIFAR-10, binary version), or train.bin (CIFAR-100, fine labels)\n"
       "FILE      one idx3 file of images, plain or gzip, labels from the idx1 file beside it; or one .bin file of "
       "CIFAR\n");
+  return 0;
+}
+
+int list_devices() {
+  for (const std::string& word : device_words()) {
+    if (word == "auto") continue;
+    try {
+      fmt::print("{}\n", choose_device(word).what);
+    } catch (const Error& e) {
+      fmt::print("{} (not here: {})\n", word, e.what());
+    }
+  }
+  fmt::print("auto is {}\n", choose_device("auto").what);
   return 0;
 }
 

@@ -12,7 +12,7 @@ namespace duel {
 
 namespace fs = std::filesystem;
 
-LoadedRun load_run(const std::string& run, int threads) {
+LoadedRun load_run(const std::string& run, const Settings& options) {
   const RunFolder folder(run);
   const RunConfig config = folder.read_config();
   const std::string name = folder.checkpoint().string();
@@ -20,7 +20,8 @@ LoadedRun load_run(const std::string& run, int threads) {
   LoadedRun out{RunIdentity::parse(file.metadata, name), nullptr, {}};
   require(out.identity.model == config.model, "{}: found a checkpoint of {}, expected {} as in config.json", name,
           out.identity.model, config.model);
-  configure_threads(threads);
+  configure_threads(static_cast<int>(options.integer("threads")));
+  use_device(options.word("device"));
   const ModelInfo& info = find_model(out.identity.model);
   set_seed(0);  // the weights are overwritten
   out.model = info.make(out.identity.image, Settings(info.settings, out.identity.settings));

@@ -16,8 +16,9 @@ struct LoadedRun {
   std::unique_ptr<Model> model;
   Progression at;
 };
-// Error: no run there, or its config.json or checkpoint is damaged or of another model.
-LoadedRun load_run(const std::string& run, int threads);
+// With the options "threads" and "device". Error: no run there, or its config.json or checkpoint is damaged or of
+// another model.
+LoadedRun load_run(const std::string& run, const Settings& options);
 
 // For an output file before anything is computed. Error: its ending is none of these, or its folder is not there.
 void check_output(const std::string& option, const std::filesystem::path& file,

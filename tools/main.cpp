@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
+#include <map>
 #include <memory>
 #include <new>
 
@@ -153,9 +154,10 @@ void add_inspect(CLI::App& root, Arguments& arguments) {
 }
 
 void add_list(CLI::App& root) {
-  CLI::App* list = add_command(root, "list", "what there is: models, data, ops", "SUBJECT");
+  CLI::App* list = add_command(root, "list", "what there is: models, data, devices, ops", "SUBJECT");
   add_command(*list, "models", "models and their papers");
   add_command(*list, "data", "built-in data and file formats");
+  add_command(*list, "devices", "where it can compute here");
   add_command(*list, "ops", "ops of the engine with their formulas");
 }
 
@@ -177,7 +179,9 @@ int dispatch(const CLI::App& root, const Arguments& arguments) {
   const CLI::App& leaf = *command.get_subcommands().at(0);
   refuse_rest(leaf, "word");
   if (name == "train") return train(find_model(leaf.get_name()), arguments.train.at(leaf.get_name()));
-  return leaf.get_name() == "models" ? list_models() : leaf.get_name() == "data" ? list_data() : list_ops();
+  const std::map<std::string, int (*)()> lists{
+      {"models", list_models}, {"data", list_data}, {"devices", list_devices}, {"ops", list_ops}};
+  return lists.at(leaf.get_name())();
 }
 
 // One line, whatever the text.

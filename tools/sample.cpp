@@ -49,7 +49,8 @@ void write_folder(const fs::path& folder, const ImageSet& images) {
 std::vector<Setting> sample_options() {
   return {{"count", "images to draw", "64", 1, 1e6, true, {}},
           {"seed", "the seed of their noise", "1", 0, 9007199254740992, true, {}},
-          {"threads", "threads to compute with", std::to_string(available_threads()), 1, 1024, true, {}}};
+          threads_option(),
+          device_option()};
 }
 
 int sample(const std::string& run, const std::map<std::string, std::string>& given) {
@@ -62,7 +63,7 @@ int sample(const std::string& run, const std::map<std::string, std::string>& giv
   require(!out.empty(), "--out: found '', expected .png, .npy or a folder");
   const auto latents = given.find("save-latents");
   if (latents != given.end()) check_output("save-latents", latents->second, {".safetensors"});
-  const LoadedRun loaded = load_run(run, static_cast<int>(options.integer("threads")));
+  const LoadedRun loaded = load_run(run, options);
   const Form form = form_of(out);
 
   const Tensor z =

@@ -10,6 +10,8 @@
 #include <fstream>
 #include <string>
 
+#include "engine/device.h"
+
 namespace duel {
 namespace {
 
@@ -42,5 +44,14 @@ void bound_spinning(char** argv) {
 }
 
 void configure_threads(int count) { omp_set_num_threads(count); }
+
+void use_device(const std::string& word) { set_default_device(choose_device(word).device); }
+
+Setting threads_option() {
+  return {"threads", "threads to compute with", std::to_string(available_threads()), 1, 1024, true, {}};
+}
+Setting device_option() {
+  return {"device", "where to compute; cuda-host: the GPU's kernels on the CPU", "auto", 0, 0, false, device_words()};
+}
 
 }  // namespace duel

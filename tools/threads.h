@@ -1,5 +1,8 @@
-// How many threads the program computes with.
+// How many threads the program computes with, and on what device.
 #pragma once
+#include <string>
+
+#include "models/model.h"
 
 namespace duel {
 
@@ -11,5 +14,10 @@ int available_threads();
 void bound_spinning(char** argv);
 // Before any kernel runs.
 void configure_threads(int count);
+// Before any tensor is made. Errors as for choose_device.
+void use_device(const std::string& word);
+
+Setting threads_option();
+Setting device_option();
 
 }  // namespace duel

@@ -150,8 +150,8 @@ std::vector<Setting> train_options(const ModelInfo& model) {
           {"flip", "mirror images left to right at random", "no", 0, 0, false, switch_words},
           {"skip-broken", "leave damaged PNG and JPEG files out", "no", 0, 0, false, switch_words},
           {"seed", "the seed of everything random", "1", 0, 9007199254740992, true, {}},
-          {"threads", "threads to compute with", std::to_string(available_threads()), 1, 1024, true, {}},
-          {"device", "where to compute", "auto", 0, 0, false, {"auto", "cpu"}},
+          threads_option(),
+          device_option(),
           {"snapshot-every", "steps between two pictures with a checkpoint", "500", 1, 1e9, true, {}}};
 }
 
@@ -175,6 +175,7 @@ int train(const ModelInfo& info, const TrainRequest& request) {
   }
 
   configure_threads(std::stoi(config.options.at("threads")));
+  use_device(config.options.at("device"));
   const std::uint64_t seed = seed_of(config.options);
   const bool flip = config.options.at("flip") == "yes";
   Dataset data = load_dataset(config.options.at("data"), seed, image_options(config.options), flip);

@@ -7,6 +7,7 @@
 #include <new>
 
 #include "engine/bad_value.h"
+#include "engine/device.h"
 #include "engine/error.h"
 #include "tools/commands.h"
 #include "tools/plan.h"
@@ -109,10 +110,11 @@ void Trainer::begin() {
   if (real.skipped > 0)
     progress_.say(fmt::format("{}: {} broken {} left out, the first: {}", real.name, real.skipped,
                               real.skipped == 1 ? "image" : "images", real.first_skipped));
-  progress_.say(fmt::format("{} on {}: {} images {}x{}x{}, {} weights, batch {}, seed {}, threads {}, {} {}",
+  progress_.say(fmt::format("{} on {}: {} images {}x{}x{}, {} weights, batch {}, seed {}, threads {}, {} {}; on {}",
                             identity_.model, real.name, real.count, real.height, real.width, real.channels,
                             weights(model_), identity_.batch, identity_.seed, option(config_, "threads"),
-                            resumed_ ? fmt::format("from step {} in", first_) : "to", folder_.path().string()));
+                            resumed_ ? fmt::format("from step {} in", first_) : "to", folder_.path().string(),
+                            choose_device(option(config_, "device")).what));
 }
 
 void Trainer::loop() {

@@ -17,6 +17,7 @@
 #define __host__
 #define __forceinline__ inline __attribute__((always_inline))
 #define __launch_bounds__(...)
+#define __grid_constant__
 
 // ---- built-in types and variables
 using uint3 = duel::on_host::Index3;
@@ -149,6 +150,11 @@ inline unsigned atomicInc(unsigned* p, unsigned limit) {
   while (!__atomic_compare_exchange_n(p, &old, old >= limit ? 0 : old + 1, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
   }
   return old;
+}
+template <class T>  // 16, 32 or 64 bits
+inline T atomicCAS(T* p, std::type_identity_t<T> expected, std::type_identity_t<T> v) {
+  __atomic_compare_exchange_n(p, &expected, v, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+  return expected;
 }
 namespace duel::on_host {
 template <class Bits, class T>

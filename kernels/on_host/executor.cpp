@@ -436,7 +436,7 @@ std::size_t register_kernel(const char* pretty_function) {
   // "... [with auto kernel = duel::kernels::name<...>; ...]"
   std::string name = pretty_function;
   if (const auto begin = name.find("kernel = "); begin != name.npos) name = name.substr(begin + 9);
-  if (name.ends_with(']')) name.pop_back();
+  name = name.substr(0, std::min(name.find(';'), name.rfind(']')));
   kernel_records().push_back({name, 0});
   return kernel_records().size() - 1;
 }

@@ -7,6 +7,7 @@
 #include <stdexcept>
 
 #if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #define DUEL_FIBER_ASAN 1
 #endif
@@ -103,6 +104,10 @@ Fiber::Fiber(void (*entry)(), std::size_t number) : size_(stack_bytes) {
 }
 
 Fiber::~Fiber() {
+#ifdef DUEL_FIBER_ASAN
+  // A kernel that failed left its frames as they were; the next mapping at this address must not inherit their marks.
+  if (base_) ASAN_UNPOISON_MEMORY_REGION(base_, size_);
+#endif
   if (base_) munmap(base_ - guard_bytes, size_ + guard_bytes);
 }
 

@@ -104,7 +104,9 @@ void copy_in(void* device, const void* host, std::size_t bytes) {
   });
 }
 void copy_out(void* host, const void* device, std::size_t bytes) {
-  enqueue([=] { std::memcpy(host, device, bytes); });
+  enqueue([=] {
+    if (bytes) std::memcpy(host, device, bytes);
+  });
 }
 std::size_t queued() { return stream().queue.size(); }
 void synchronize() { stream().run(); }
