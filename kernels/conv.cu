@@ -80,7 +80,7 @@ bool fits(const Few& f, std::int64_t few) { return few <= few_channels && weight
 bool is_few(ConvSlot slot, const ConvGeometry& g) {
   if (slot == ConvSlot::w || g.groups != 1 || g.c * g.o == 0) return false;
   const Few f = few_of(slot, g);
-  return fits(f, f.gather.channels.divisor) || fits(f, f.columns);
+  return f.gather.phases() <= 65535 && (fits(f, f.gather.channels.divisor) || fits(f, f.columns));
 }
 
 template <class T>

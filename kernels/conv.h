@@ -40,7 +40,8 @@ enum class ConvSlot : std::uint8_t { x, w, y };  // which corner of the triangle
 // slot y: a = x, b = w.  slot x: a = w, b = y.  slot w: a = x, b = y.
 // `workspace` holds at least conv_workspace() bytes; its contents are free to use and worthless afterwards.
 // The workspace is for the number of OpenMP threads at that call; with more of them later, conv runs the slow loops.
-// Types: f32 or f64, all three alike. f32 takes the fast path where there is one, f64 always the reference loops.
+// Types: f32 or f64, on a GPU f32 or bf16, all three alike. On the CPU f32 takes the fast path where there is one, f64
+// always the reference loops.
 DUEL_KERNEL(conv, ConvSlot slot, ConvGeometry g, View a, View b, View out, View workspace);
 
 namespace cpu {

@@ -70,10 +70,13 @@ Dots dots_of(const MatmulShape& s) {
   return {rows, columns, k, batch, b_row, b_step, a_row, a_step, 1, s.n, s.k * s.n, s.m * s.k, s.m * s.n, whole_blocks};
 }
 
-// A tile would be mostly empty, or there would be hardly any. A long side is read along k only.
-bool is_dots(const MatmulShape& s) {
+// Tiles would be mostly empty, or so few that, not split along k, one takes longer than all dot products together. A
+// long side is read along k only.
+bool is_dots(const MatmulShape& s, bool may_split) {
   const Dots d = dots_of(s);
-  return (d.columns <= dot_columns && d.a_step == 1) || (s.batch * s.m * s.n <= 1024 && s.k >= 256);
+  const std::int64_t results = s.batch * s.m * s.n;
+  return (d.columns <= dot_columns && d.a_step == 1) || (results <= 1024 && s.k >= 256) ||
+         (!may_split && results <= 8192 && s.k >= 2048);
 }
 
 template <class T>
@@ -123,12 +126,12 @@ Product product_of(const MatmulShape& s, View a, View b, View c) {
 }  // namespace
 
 std::size_t matmul_workspace(const MatmulShape& s, DType dtype) {
-  return is_dots(s) ? 0 : product_workspace(form_of(s), product_of(s, {}, {}, {}), dtype);
+  return is_dots(s, true) ? 0 : product_workspace(form_of(s), product_of(s, {}, {}, {}), dtype);
 }
 
 void run_matmul(const MatmulShape& s, View a, View b, View c, View workspace) {
   if (s.batch * s.m * s.n == 0) return;
-  if (!is_dots(s)) return run_product(form_of(s), product_of(s, a, b, c), c.dtype, workspace);
+  if (!is_dots(s, workspace.bytes() > 0)) return run_product(form_of(s), product_of(s, a, b, c), c.dtype, workspace);
   dispatch_storage(c.dtype, [&](auto t) { run_dots<decltype(t)>(s, a, b, c); });
 }
 

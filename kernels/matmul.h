@@ -3,7 +3,8 @@
 //   C[b] = op(A[b]) op(B[b])      C[b,i,j] = sum over p of A[b,i,p] * B[b,p,j]
 //
 // op(A[b]) is (m,k) and op(B[b]) is (k,n); with transpose_a, A[b] lies in memory as (k,m), with transpose_b, B[b] as
-// (n,k). All three are dense and row-major, f32 or f64 alike, and C overlaps neither A nor B. k = 0 gives zeros.
+// (n,k). All three are dense and row-major, f32 or f64 alike (on a GPU f32 or bf16), and C overlaps neither A nor B.
+// k = 0 gives zeros.
 // f32 takes the fast path, f64 the reference loops; cpu::use_reference (conv.h) sends both there.
 #pragma once
 #include "kernels/view.h"

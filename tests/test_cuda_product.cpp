@@ -155,6 +155,7 @@ TEST_CASE("cuda_host: matrix products at the edges of the tiles") {
     CHECK(check_matmul({3, 24, 40, 56, false, true}, a) <= 1);
     CHECK(check_matmul({5, 7, 2, 9, true, false}, a) <= 1);
     CHECK(check_matmul({2, 9, 3, 1100, false, false}, a) <= 1);
+    CHECK(check_matmul({1, 40, 36, 2100, false, false}, a) <= 1);
   }
 }
 

@@ -138,7 +138,7 @@ class Loader {
     if constexpr (along_k)
 #pragma unroll
       for (int e = 0; e < pieces; ++e) inner[e] = operand_.inner(k + element_ + e);
-#pragma unroll
+#pragma unroll(along_k ? passes : 1)  // decoding several k at once would take too many registers
     for (int i = 0; i < passes; ++i) {
       const int line = line_ + i * lines_a_pass;
       T* to = tile + Shape::place(line, element_);
