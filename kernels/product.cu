@@ -80,12 +80,23 @@ __device__ auto b_operand(const Product& p, const Window& window, std::int64_t b
     return Other<T, form>{static_cast<const T*>(p.other) + batch * p.other_batch, p, window, depth};
 }
 
+// How many blocks a multiprocessor is to hold, which bounds their registers. For GPUs before Hopper the compiler needs
+// a few more than two large tiles leave.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
+inline constexpr int large_tiles = 1;
+#else
+inline constexpr int large_tiles = 2;
+#endif
+template <int size, bool aligned>
+inline constexpr int blocks_at_once = size == 128 ? large_tiles
+                                      : aligned   ? 4
+                                                  : 3;
+
 // One tile of one product of the batch, one phase of the grid, one range of k: that is a block, in this order, the
 // columns' tiles first.
 template <class Core, Form form, int size, bool aligned>
-__global__ void __launch_bounds__(tile_threads<size>, size == 128 ? 2
-                                                      : aligned   ? 4
-                                                                : 3) product_tiles(Product p, Cut cut, float* partial) {
+__global__ void __launch_bounds__(tile_threads<size>, blocks_at_once<size, aligned>)
+    product_tiles(Product p, Cut cut, float* partial) {
   using T = typename Core::Type;
   constexpr bool a_along_k = form != Form::w, b_along_k = form == Form::y;
   constexpr int depth = 64 / static_cast<int>(sizeof(T)), elements = size * depth, threads = tile_threads<size>;

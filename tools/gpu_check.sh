@@ -24,7 +24,7 @@ gpu=$(nvidia-smi --query-gpu=name --format=csv,noheader 2>/dev/null | head -1)
 driver=$(nvidia-smi --query-gpu=driver_version --format=csv,noheader 2>/dev/null | head -1)
 
 text() { # a JSON string of standard input
-  sed -e 's/\\/\\\\/g' -e 's/"/\\"/g' -e 's/\t/ /g' | tr -d '\000-\010\013-\037' | awk '{ printf "%s%s", NR > 1 ? "\\n" : "", $0 }'
+  sed -e 's/\\/\\\\/g' -e 's/"/\\"/g' -e 's/\t/ /g' | tr -d '\000-\010\013-\037' | awk '{ printf "%s%s", (NR > 1 ? "\\n" : ""), $0 }'
 }
 # record STAGE STATUS SECONDS [MORE]: MORE are further members of the object.
 record() {

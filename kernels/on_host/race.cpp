@@ -208,6 +208,12 @@ void global_begins(const void* p, std::size_t bytes) {
   shadow().regions[r->end] = std::move(r);
   shadow().last = nullptr;
 }
+void global_forgets(const void* p, std::size_t bytes) {
+  const auto begin = reinterpret_cast<std::uintptr_t>(p);
+  shadow().last = nullptr;
+  std::erase_if(shadow().regions,
+                [&](const auto& r) { return r.second->begin >= begin && r.second->end <= begin + bytes; });
+}
 void global_ends(const void* p) {
   const auto begin = reinterpret_cast<std::uintptr_t>(p);
   auto& regions = shadow().regions;

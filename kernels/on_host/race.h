@@ -16,6 +16,7 @@ void made_uninitialised(const void* p, std::size_t bytes);
 void touched(const void* p, std::size_t bytes, bool write);  // by the runtime for the thread that runs
 void global_begins(const void* p, std::size_t bytes);
 void global_ends(const void* p);
+void global_forgets(const void* p, std::size_t bytes);  // a range whose blocks come and go unseen: it is not watched
 #else
 inline void launch_begins() {}
 inline void block_begins(std::byte*, std::size_t, std::size_t) {}
@@ -27,6 +28,7 @@ inline void made_uninitialised(const void*, std::size_t) {}
 inline void touched(const void*, std::size_t, bool) {}
 inline void global_begins(const void*, std::size_t) {}
 inline void global_ends(const void*) {}
+inline void global_forgets(const void*, std::size_t) {}
 #endif
 
 }  // namespace duel::on_host::race

@@ -85,7 +85,8 @@ void release(void* base) {
 void begin_block(void* block, std::size_t bytes, bool fresh) {
   enqueue([=] {
     ASAN_UNPOISON_MEMORY_REGION(block, bytes);
-    if (fresh) std::memset(block, 0xff, bytes);
+    if (!fresh) return race::global_forgets(block, bytes);
+    std::memset(block, 0xff, bytes);
     race::global_begins(block, bytes);
   });
 }

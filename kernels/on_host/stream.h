@@ -17,7 +17,8 @@ void commit(void* base, std::size_t bytes);  // the first `bytes` of the range f
 void release(void* base);
 
 // A block of device memory begins (a fresh one as NaN) and ends in the order of the stream: what was queued before an
-// end may still use the block, what is queued after it may not.
+// end may still use the block, what is queued after it may not. One that is not fresh is a range whose blocks a replay
+// uses by a plan of its own.
 void begin_block(void* block, std::size_t bytes, bool fresh);
 void end_block(void* block, std::size_t bytes) noexcept;
 
