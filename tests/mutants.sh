@@ -41,7 +41,7 @@ cpu@cuda_host: reduce at*@kernels/reduce.cu@for (int c = tx; c < columns; c += r
 cpu@cuda_host: reduce at*@kernels/reduce.cu@int distance = lanes / 2; distance > 0@int distance = lanes / 2; distance > 1
 race@cuda_host: every row in bf16*@engine/ops_reduce.cpp@scratch = empty({outer, pieces, inner}, DType::f32)@scratch = empty({outer, pieces - 1, inner}, DType::f32)
 cpu@cuda_host: softmax*@kernels/softmax.cu@of_warp[threadIdx.x / warp] = v;\n    __syncthreads();@of_warp[threadIdx.x / warp] = v;
-cpu@cuda_host: softmax*@kernels/softmax.cu@    __syncthreads();  // what was joined before has been read\n@
+cpu@cuda_host: softmax*@kernels/softmax.cu@for (unsigned w = 1; w < blockDim.x / warp; ++w)@for (unsigned w = 1; w + 1 < blockDim.x / warp; ++w)
 race@cuda_host: softmax*@kernels/softmax.cu@if (row >= rows) return;@if (row > rows) return;
 cpu@cuda_host: softmax*@kernels/softmax.cu@int lanes = warp / 2; lanes > 0@int lanes = warp / 4; lanes > 0
 cpu@cuda_host: norm*@kernels/norm.cu@found.count[warp] = of_warp;\n  __syncthreads();@found.count[warp] = of_warp;
