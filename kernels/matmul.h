@@ -33,6 +33,13 @@ namespace cuda {
 void set_tf32(bool on);
 }
 #endif
+// For one of the two; the CPU knows no tf32.
+inline void set_tf32(Device device, bool on) {
+  if (device == Device::cuda_host) cuda_host::set_tf32(on);
+#ifdef DUEL_CUDA
+  if (device == Device::cuda) cuda::set_tf32(on);
+#endif
+}
 
 }  // namespace kernels
 }  // namespace duel

@@ -8,10 +8,7 @@
 #include "engine/context.h"
 #include "engine/device.h"
 #include "engine/step.h"
-#include "kernels/on_host/executor.h"
-#include "models/model.h"
-#include "tests/on_device.h"
-#include "tests/support.h"
+#include "tests/both_devices.h"
 
 namespace duel::test {
 namespace {
@@ -20,12 +17,6 @@ bool wanted(const char* variable, const std::string& name) {
   const char* only = std::getenv(variable);
   return !only || ("," + std::string(only) + ",").find("," + name + ",") != std::string::npos;
 }
-
-struct OrderScope {
-  explicit OrderScope(on_host::Options o) : before(std::exchange(on_host::options(), o)) {}
-  ~OrderScope() { on_host::options() = before; }
-  on_host::Options before;
-};
 
 void check_rows(Device device, DType dtype, double tolerance) {
   double worst = 0;
@@ -54,36 +45,25 @@ void check_rows(Device device, DType dtype, double tolerance) {
               where.c_str());
 }
 
-// Without a GPU there is nothing to say about one.
-bool gpu_is_missing() {
-  const std::string why = missing(Device::cuda);
-  if (!why.empty()) std::printf("cuda: not run: %s\n", why.c_str());
-  return !why.empty();
-}
-
 constexpr double f32_tolerance = 1e-4, bf16_tolerance = 0.03;
 
 }  // namespace
 
 TEST_CASE("cuda_host: every row in f32, in three orders of the threads") {
-  const std::pair<const char*, on_host::Options> orders[] = {{"in_turn", {on_host::Order::in_turn, 1}},
-                                                             {"shuffled", {on_host::Order::shuffled, 2}},
-                                                             {"unfair", {on_host::Order::unfair, 3}}};
+  const std::pair<const char*, on_host::Order> orders[] = {
+      {"in_turn", on_host::Order::in_turn}, {"shuffled", on_host::Order::shuffled}, {"unfair", on_host::Order::unfair}};
   for (const auto& [name, order] : orders) {
     if (!wanted("DUEL_ORDER", name)) continue;
     const OrderScope scope(order);
     check_rows(Device::cuda_host, DType::f32, f32_tolerance);
   }
 }
-TEST_CASE("cuda_host: every row in bf16") {
-  const OrderScope scope({on_host::Order::unfair, 4});
-  check_rows(Device::cuda_host, DType::bf16, bf16_tolerance);
+GPU_TEST("every row in bf16") {
+  const OrderScope order(on_host::Order::unfair);
+  check_rows(device, DType::bf16, bf16_tolerance);
 }
 TEST_CASE("cuda: every row in f32") {
-  if (!gpu_is_missing()) check_rows(Device::cuda, DType::f32, f32_tolerance);
-}
-TEST_CASE("cuda: every row in bf16") {
-  if (!gpu_is_missing()) check_rows(Device::cuda, DType::bf16, bf16_tolerance);
+  where_present(Device::cuda, [](Device device) { check_rows(device, DType::f32, f32_tolerance); });
 }
 
 }  // namespace duel::test

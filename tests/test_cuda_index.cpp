@@ -1,4 +1,4 @@
-// The CUDA kernels of index, resize and random, executed on the CPU, against those of the CPU.
+// The CUDA kernels of index, resize and random against those of the CPU.
 #include <doctest/doctest.h>
 
 #include "kernels/index.h"
@@ -11,7 +11,7 @@ namespace {
 
 std::vector<double> zeros_of(const Shape& s) { return std::vector<double>(static_cast<std::size_t>(s.size())); }
 
-// What the CPU made in f32, stored in the type that cuda_host has.
+// What the CPU made in f32, stored in the type that the device has.
 double error_as_stored(const Pair& p) {
   auto expected = p.cpu.to_vector<double>();
   if (p.gpu.dtype() == DType::bf16)
@@ -30,7 +30,7 @@ DType on_cpu(DType t) { return t == DType::bf16 ? DType::f32 : t; }
 
 }  // namespace
 
-TEST_CASE("cuda_host: rows gathered, of all widths of words") {
+GPU_TEST("rows gathered, of all widths of words") {
   for (DType dtype : {DType::f32, DType::bf16, DType::f64, DType::i32, DType::i64})
     for (std::int64_t length : {1, 2, 3, 4, 8, 20})
       for (std::int64_t count : {0, 1, 31, 1000}) {
@@ -41,7 +41,7 @@ TEST_CASE("cuda_host: rows gathered, of all widths of words") {
         const Pair x({rows, length}, values, on_cpu(dtype), dtype), index({count}, places(count, rows, 1), DType::i32),
             y({count, length}, zeros_of({count, length}), on_cpu(dtype), dtype);
         kernels::cpu::gather_rows(rows, length, x.cpu.view(), index.cpu.view(), y.cpu.view());
-        kernels::cuda_host::gather_rows(rows, length, x.gpu.view(), index.gpu.view(), y.gpu.view());
+        kernels::gather_rows.on(device)(rows, length, x.gpu.view(), index.gpu.view(), y.gpu.view());
         CHECK(y.error() == 0);
       }
   // More than one pass of the grid.
@@ -49,11 +49,11 @@ TEST_CASE("cuda_host: rows gathered, of all widths of words") {
   const Pair x({rows}, coarse(rows, 4), DType::f32), index({count}, places(count, rows, 3), DType::i32),
       y({count}, zeros_of({count}), DType::f32);
   kernels::cpu::gather_rows(rows, 1, x.cpu.view(), index.cpu.view(), y.cpu.view());
-  kernels::cuda_host::gather_rows(rows, 1, x.gpu.view(), index.gpu.view(), y.gpu.view());
+  kernels::gather_rows.on(device)(rows, 1, x.gpu.view(), index.gpu.view(), y.gpu.view());
   CHECK(y.error() == 0);
 }
 
-TEST_CASE("cuda_host: rows scattered in the order of the index, to the last bit") {
+GPU_TEST("rows scattered in the order of the index, to the last bit") {
   struct Case {
     std::int64_t rows, length, count, spread;
   };
@@ -70,7 +70,7 @@ TEST_CASE("cuda_host: rows scattered in the order of the index, to the last bit"
       const auto check = [&] {
         const Pair x(shape, std::vector<double>(static_cast<std::size_t>(shape.size()), 9), DType::f32, dtype);
         kernels::cpu::scatter_rows(c.rows, c.length, y.cpu.view(), index.cpu.view(), x.cpu.view());
-        kernels::cuda_host::scatter_rows(c.rows, c.length, y.gpu.view(), index.gpu.view(), x.gpu.view());
+        kernels::scatter_rows.on(device)(c.rows, c.length, y.gpu.view(), index.gpu.view(), x.gpu.view());
         CHECK(error_as_stored(x) == 0);
       };
       if (c.rows <= 1000)
@@ -80,19 +80,19 @@ TEST_CASE("cuda_host: rows scattered in the order of the index, to the last bit"
     }
 }
 
-TEST_CASE("cuda_host: one-hot codes") {
+GPU_TEST("one-hot codes") {
   for (DType dtype : {DType::f32, DType::bf16})
     for (std::int64_t classes : {0, 1, 10, 257})
       for (std::int64_t count : {0, 1, 300}) {
         const Pair index({count}, places(count, classes, 1), DType::i32),
             y({count, classes}, zeros_of({count, classes}), DType::f32, dtype);
         kernels::cpu::one_hot(index.cpu.view(), y.cpu.view());
-        kernels::cuda_host::one_hot(index.gpu.view(), y.gpu.view());
+        kernels::one_hot.on(device)(index.gpu.view(), y.gpu.view());
         CHECK(y.error() == 0);
       }
 }
 
-TEST_CASE("cuda_host: the places of maxima, the first of equal ones") {
+GPU_TEST("the places of maxima, the first of equal ones") {
   struct Case {
     Shape x;
     std::int64_t size;
@@ -108,12 +108,12 @@ TEST_CASE("cuda_host: the places of maxima, the first of equal ones") {
       const Shape shape{c.x[0], c.x[1] / c.size, c.x[2] / c.size, c.x[3]};
       const Pair index(shape, zeros_of(shape), DType::i32);
       kernels::cpu::max_pool_index(c.size, x.cpu.view(), index.cpu.view());
-      kernels::cuda_host::max_pool_index(c.size, x.gpu.view(), index.gpu.view());
+      kernels::max_pool_index.on(device)(c.size, x.gpu.view(), index.gpu.view());
       CHECK(index.error() == 0);
     }
 }
 
-TEST_CASE("cuda_host: reflection padding and its transpose") {
+GPU_TEST("reflection padding and its transpose") {
   struct Case {
     Shape x;
     std::int64_t p;
@@ -127,18 +127,18 @@ TEST_CASE("cuda_host: reflection padding and its transpose") {
       const Shape s{c.x[0], c.x[1] + 2 * c.p, c.x[2] + 2 * c.p, c.x[3]};
       const Pair x(c.x, coarse(c.x.size(), 7), DType::f32, dtype), y(s, zeros_of(s), DType::f32, dtype);
       kernels::cpu::reflection_pad(c.p, false, x.cpu.view(), y.cpu.view());
-      kernels::cuda_host::reflection_pad(c.p, false, x.gpu.view(), y.gpu.view());
+      kernels::reflection_pad.on(device)(c.p, false, x.gpu.view(), y.gpu.view());
       CHECK(y.error() == 0);
       const Pair dy(s, coarse(s.size(), 8), DType::f32, dtype), dx(c.x, zeros_of(c.x), DType::f32, dtype);
       kernels::cpu::reflection_pad(c.p, true, dx.cpu.view(), dy.cpu.view());
-      kernels::cuda_host::reflection_pad(c.p, true, dx.gpu.view(), dy.gpu.view());
+      kernels::reflection_pad.on(device)(c.p, true, dx.gpu.view(), dy.gpu.view());
       CHECK(dx.error() < (dtype == DType::bf16 ? 4e-3 : 1e-6));
       worst = std::max(worst, error_as_stored(dx));
     }
-  std::printf("cuda-host: transposed reflection, worst error beside rounding %.2g\n", worst);
+  std::printf("%s: transposed reflection, worst error beside rounding %.2g\n", name_of(device), worst);
 }
 
-TEST_CASE("cuda_host: bilinear resampling and its transpose") {
+GPU_TEST("bilinear resampling and its transpose") {
   struct Case {
     Shape x;
     std::int64_t height, width;
@@ -155,18 +155,18 @@ TEST_CASE("cuda_host: bilinear resampling and its transpose") {
       const double tolerance = dtype == DType::bf16 ? 4e-3 : 1e-6;
       const Pair x(c.x, coarse(c.x.size(), 9), DType::f32, dtype), y(s, zeros_of(s), DType::f32, dtype);
       kernels::cpu::bilinear(false, x.cpu.view(), y.cpu.view());
-      kernels::cuda_host::bilinear(false, x.gpu.view(), y.gpu.view());
+      kernels::bilinear.on(device)(false, x.gpu.view(), y.gpu.view());
       CHECK(y.error() < tolerance);
       const Pair dy(s, coarse(s.size(), 10), DType::f32, dtype), dx(c.x, zeros_of(c.x), DType::f32, dtype);
       kernels::cpu::bilinear(true, dx.cpu.view(), dy.cpu.view());
-      kernels::cuda_host::bilinear(true, dx.gpu.view(), dy.gpu.view());
+      kernels::bilinear.on(device)(true, dx.gpu.view(), dy.gpu.view());
       CHECK(dx.error() < tolerance);
       if (dtype == DType::f32) worst = std::max({worst, y.error(), dx.error()});
     }
-  std::printf("cuda-host: bilinear, worst error in f32 %.2g\n", worst);
+  std::printf("%s: bilinear, worst error in f32 %.2g\n", name_of(device), worst);
 }
 
-TEST_CASE("cuda_host: random numbers are those of the CPU") {
+GPU_TEST("random numbers are those of the CPU") {
   const Pair step({1}, {12345678901.0}, DType::i64);
   double worst = 0;
   for (DType dtype : {DType::f32, DType::bf16, DType::f64})
@@ -175,12 +175,12 @@ TEST_CASE("cuda_host: random numbers are those of the CPU") {
         INFO(to_string(dtype) << " " << n);
         const Pair y({n}, zeros_of({n}), on_cpu(dtype), dtype);
         kernels::cpu::random(f, 0x1234567890abcdef, 7, -0.3, 1.7, step.cpu.view(), y.cpu.view());
-        kernels::cuda_host::random(f, 0x1234567890abcdef, 7, -0.3, 1.7, step.gpu.view(), y.gpu.view());
+        kernels::random.on(device)(f, 0x1234567890abcdef, 7, -0.3, 1.7, step.gpu.view(), y.gpu.view());
         const double error = error_as_stored(y);
         CHECK(error <= (f == kernels::Random::uniform ? 0 : dtype == DType::bf16 ? 4e-3 : 1e-6));
         if (f == kernels::Random::normal && dtype != DType::bf16) worst = std::max(worst, error);
       }
-  std::printf("cuda-host: normal numbers, worst error %.2g\n", worst);
+  std::printf("%s: normal numbers, worst error %.2g\n", name_of(device), worst);
 }
 
 }  // namespace duel::test

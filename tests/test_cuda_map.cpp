@@ -5,8 +5,7 @@
 #include <limits>
 
 #include "kernels/elementwise.h"
-#include "tests/on_device.h"
-#include "tests/support.h"
+#include "tests/both_devices.h"
 
 namespace duel::test {
 namespace {
@@ -85,7 +84,7 @@ bool agree(double a, double b, double tolerance) {
 
 }  // namespace
 
-TEST_CASE("cuda_host: map, every function and layout") {
+GPU_TEST("map, every function and layout") {
   for (const DType dtype : {DType::f32, DType::bf16})
     for (const NamedMap& m : all_maps())
       for (const Shapes& s : layouts()) {
@@ -93,19 +92,18 @@ TEST_CASE("cuda_host: map, every function and layout") {
         for (int o = 0; o < m.arity; ++o) x.push_back(values(s.operand[static_cast<std::size_t>(o)].size(), o, m.f));
         INFO(m.name << " " << to_string(dtype) << " " << to_string(s.y));
         const std::vector<double> expected = run(m, s, x, Device::cpu, DType::f64);
-        const double error = max_difference(run(m, s, x, Device::cuda_host, dtype), expected);
-        CHECK(error <= (dtype == DType::f32 ? 2e-6 : 0.005) * (1 + max_abs(expected)));
+        CHECK(error_as_stored(run(m, s, x, device, dtype), expected, dtype) <= 2e-6);
       }
 }
 
-TEST_CASE("cuda_host: map of values that are not finite") {
+GPU_TEST("map of values that are not finite") {
   const double inf = std::numeric_limits<double>::infinity(), nan = std::numeric_limits<double>::quiet_NaN();
   const std::vector<double> special{0, -0.0, inf, -inf, nan, 1e30, -1e30, 1e-40, 1, -1, 90};
   const auto n = static_cast<std::int64_t>(special.size());
   const Shapes all_pairs{{n, n}, {{n, 1}, {1, n}, {n, 1}}};
   for (const NamedMap& m : all_maps()) {
     INFO(m.name);
-    const std::vector<double> a = run(m, all_pairs, {special, special, special}, Device::cuda_host, DType::f32),
+    const std::vector<double> a = run(m, all_pairs, {special, special, special}, device, DType::f32),
                               b = run(m, all_pairs, {special, special, special}, Device::cpu, DType::f32);
     REQUIRE(a.size() == b.size());
     for (std::size_t i = 0; i < a.size(); ++i) {
@@ -115,24 +113,22 @@ TEST_CASE("cuda_host: map of values that are not finite") {
   }
 }
 
-TEST_CASE("cuda_host: map into its own operand") {
-  const DeviceScope scope(Device::cuda_host);
+GPU_TEST("map into its own operand") {
   std::vector<double> x, twice;
   for (int i = 0; i < 3 * 37; ++i) {
     x.push_back(i);
     twice.push_back(2.0 * i + i % 37);
   }
   Tensor a = from_vector({3, 37}, x), b = from_vector({1, 37}, std::vector<double>(x.begin(), x.begin() + 37));
-  kernels::map.cuda_host(Map::add, 0, 0, a.view(), a.view(), {}, a.view());
-  kernels::map.cuda_host(Map::add, 0, 0, a.view(), b.view(), {}, a.view());
+  kernels::map.on(device)(Map::add, 0, 0, a.view(), a.view(), {}, a.view());
+  kernels::map.on(device)(Map::add, 0, 0, a.view(), b.view(), {}, a.view());
   CHECK(a.to_vector<double>() == twice);
 }
 
-TEST_CASE("cuda_host: map of more than one pass of the grid") {
-  const DeviceScope scope(Device::cuda_host);
+GPU_TEST("map of more than one pass of the grid") {
   const std::int64_t rows = 1700000, n = rows * 5;
   Tensor y = empty({rows, 5}), row = from_vector({1, 5}, std::vector<double>{1, 2, 3, 4, 5});
-  kernels::map.cuda_host(Map::affine, 2, 1, row.view(), {}, {}, y.view());
+  kernels::map.on(device)(Map::affine, 2, 1, row.view(), {}, {}, y.view());
   const std::vector<float> v = y.to_vector<float>();
   std::int64_t wrong = 0;
   for (std::int64_t i = 0; i < n; ++i) wrong += v[static_cast<std::size_t>(i)] != static_cast<float>(2 * (i % 5) + 3);

@@ -1,4 +1,4 @@
-// The normalisation kernels of a GPU, executed on the CPU, against the CPU in f64: shapes at the edges of packs, tiles
+// The normalisation kernels of a GPU against the CPU in f64: shapes at the edges of packs, tiles
 // and pieces, numbers far from 0, empty tensors.
 #include <doctest/doctest.h>
 
@@ -8,9 +8,7 @@
 #include <utility>
 
 #include "kernels/norm.h"
-#include "kernels/on_host/executor.h"
-#include "tests/on_device.h"
-#include "tests/support.h"
+#include "tests/both_devices.h"
 
 namespace duel::test {
 namespace {
@@ -97,21 +95,19 @@ Results compute(const Inputs& in, Device device, DType t, const Values* forward_
   return r;
 }
 
-double error(const Values& a, const Values& b) { return max_difference(a, b) / (1 + max_abs(b)); }
-
 struct Worst {
   double statistics = 0, results = 0;
 };
-void compare(const Inputs& in, DType t, Worst& worst) {
-  const Results r = compute(in, Device::cuda_host, t);
+void compare(Device device, const Inputs& in, DType t, Worst& worst) {
+  const Results r = compute(in, device, t);
   const Results e = compute(in, Device::cpu, DType::f64, &r.y);
   for (const auto& [a, b] : {std::pair{&r.mean, &e.mean}, {&r.rstd, &e.rstd}})
-    worst.statistics = std::max(worst.statistics, error(*a, *b));
+    worst.statistics = std::max(worst.statistics, error_as_stored(*a, *b, DType::f32));
   if (!r.running_var.empty())
     for (const auto& [a, b] : {std::pair{&r.running_mean, &e.running_mean}, {&r.running_var, &e.running_var}})
-      worst.statistics = std::max(worst.statistics, error(*a, *b));
+      worst.statistics = std::max(worst.statistics, error_as_stored(*a, *b, DType::f32));
   for (const auto& [a, b] : {std::pair{&r.y, &e.y}, {&r.dx, &e.dx}, {&r.dgamma, &e.dgamma}, {&r.dbeta, &e.dbeta}})
-    worst.results = std::max(worst.results, error(*a, *b));
+    worst.results = std::max(worst.results, error_as_stored(*a, *b, t));
   CHECK(r.dx == r.dx_alone);
 }
 
@@ -122,39 +118,35 @@ const NormShape shapes[] = {
     {3, 70, 2, 3},   {2, 129, 4, 8},  {2, 65, 3, 4},   {40, 4, 2, 32},                     // group norm
     {4, 6, 1, 30},   {5, 1, 1, 257},  {2, 130, 1, 64}, {3, 1, 1, 1024}, {1, 300, 1, 20}};  // layer norm
 
-void check_shapes(DType t, on_host::Order order, double statistics, double results) {
-  struct OrderScope {
-    explicit OrderScope(on_host::Options o) : before(std::exchange(on_host::options(), o)) {}
-    ~OrderScope() { on_host::options() = before; }
-    on_host::Options before;
-  } const scope({order, 5});
+void check_shapes(Device device, DType t, on_host::Order order, double statistics, double results) {
+  const OrderScope scope(order);
   Worst worst;
   int rows = 0;
   for (const NormShape& s : shapes)
     for (const double slope : {1.0, 0.2}) {
       INFO(s.b << "," << s.s << "," << s.g << "," << s.k << " slope " << slope);
       Worst here;
-      compare(inputs(s, slope, slope != 1 || s.s % 2 == 0, t), t, here);
+      compare(device, inputs(s, slope, slope != 1 || s.s % 2 == 0, t), t, here);
       CHECK(here.statistics <= statistics);
       CHECK(here.results <= results);
       worst = {std::max(worst.statistics, here.statistics), std::max(worst.results, here.results)};
       ++rows;
     }
-  std::printf("cuda-host: norm in %s: %d rows, worst error %.2g of statistics, %.2g of results\n", to_string(t).c_str(),
-              rows, worst.statistics, worst.results);
+  std::printf("%s: norm in %s: %d rows, worst error %.2g of statistics, %.2g of results\n", name_of(device),
+              to_string(t).c_str(), rows, worst.statistics, worst.results);
 }
 
 }  // namespace
 
-TEST_CASE("cuda_host: norm, shapes in f32") { check_shapes(DType::f32, on_host::Order::shuffled, 2e-6, 1e-5); }
-TEST_CASE("cuda_host: norm, shapes in bf16") { check_shapes(DType::bf16, on_host::Order::unfair, 2e-6, 8e-3); }
+GPU_TEST("norm, shapes in f32") { check_shapes(device, DType::f32, on_host::Order::shuffled, 2e-6, 1e-5); }
+GPU_TEST("norm, shapes in bf16") { check_shapes(device, DType::bf16, on_host::Order::unfair, 2e-6, 1e-5); }
 
-TEST_CASE("cuda_host: norm, a mean far from 0") {
+GPU_TEST("norm, a mean far from 0") {
   for (const NormShape& s : {NormShape{1, 5000, 4, 1}, {1, 100, 5, 1}, {2, 700, 2, 6}}) {
     Inputs in = inputs(s, 1, true, DType::f32, 1000);
     in.x[0] = 3000;  // an outlier in the first place must not spoil it either
     in.x = rounded(in.x, DType::f32);
-    const Results r = compute(in, Device::cuda_host, DType::f32), e = compute(in, Device::cpu, DType::f64);
+    const Results r = compute(in, device, DType::f32), e = compute(in, Device::cpu, DType::f64);
     for (std::size_t i = 0; i < r.rstd.size(); ++i) {
       const double var = 1 / (r.rstd[i] * r.rstd[i]) - eps, expected = 1 / (e.rstd[i] * e.rstd[i]) - eps;
       CHECK(std::abs(var - expected) < 1e-4 * expected);
@@ -163,17 +155,16 @@ TEST_CASE("cuda_host: norm, a mean far from 0") {
   }
 }
 
-TEST_CASE("cuda_host: norm, empty tensors") {
+GPU_TEST("norm, empty tensors") {
   for (const NormShape& s : {NormShape{0, 4, 3, 1}, {1, 4, 0, 1}, {1, 0, 4, 1}, {2, 0, 2, 3}}) {
-    const Results r = compute(inputs(s, 0.2, true, DType::f32), Device::cuda_host, DType::f32);
+    const Results r = compute(inputs(s, 0.2, true, DType::f32), device, DType::f32);
     CHECK(r.dgamma == Values(static_cast<std::size_t>(s.channels()), 0.0));
     CHECK(r.dbeta == r.dgamma);
     CHECK(r.running_mean == Values(r.running_mean.size(), 0.5));  // there is no mean of nothing
   }
 }
 
-TEST_CASE("cuda_host: norm_running keeps its state once something was not finite") {
-  const DeviceScope scope(Device::cuda_host);
+GPU_TEST("norm_running keeps its state once something was not finite") {
   const NormShape s{1, 10, 300, 1};
   const double nan = std::numeric_limits<double>::quiet_NaN();
   Values means(300, 1.0);
@@ -183,7 +174,7 @@ TEST_CASE("cuda_host: norm_running keeps its state once something was not finite
     const Tensor flag = from_vector({1}, Values{static_cast<double>(finite)}, DType::i32);
     const Tensor running_mean = from_vector({300}, Values(300, 3.0), DType::f32);
     const Tensor running_var = from_vector({300}, Values(300, 5.0), DType::f32);
-    kernels::cuda_host::norm_running(s, 0, 0.25, mean.view(), rstd.view(), running_mean.view(), running_var.view(),
+    kernels::norm_running.on(device)(s, 0, 0.25, mean.view(), rstd.view(), running_mean.view(), running_var.view(),
                                      flag.view());
     const Values m = running_mean.to_vector<double>(), v = running_var.to_vector<double>();
     CHECK(m[0] == doctest::Approx(finite ? 2.5 : 3.0));

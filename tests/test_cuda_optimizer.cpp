@@ -1,4 +1,4 @@
-// The optimizers' CUDA kernels, executed on the CPU, against those of the CPU.
+// The optimizers' CUDA kernels against those of the CPU.
 #include <doctest/doctest.h>
 
 #include <limits>
@@ -89,20 +89,20 @@ void for_rules(F f) {
   });
 }
 const auto on_cpu = [](const auto& kernel) { return kernel.cpu; };
-const auto on_gpu = [](const auto& kernel) { return kernel.cuda_host; };
+const auto on_gpu = [](const auto& kernel) { return kernel.on(default_device()); };
 
 double square_norm(const Packs& packs, double before) {
   const Pair sum({1}, {before}, DType::f64),
       parts({kernels::square_norm_parts}, coarse(kernels::square_norm_parts, 1), DType::f64);
   kernels::cpu::add_square_norm(packs.cpu, sum.cpu.view(), parts.cpu.view());
-  kernels::cuda_host::add_square_norm(packs.gpu, sum.gpu.view(), parts.gpu.view());
+  kernels::add_square_norm.on(default_device())(packs.gpu, sum.gpu.view(), parts.gpu.view());
   CHECK(sum.gpu.item() == doctest::Approx(sum.cpu.item()).epsilon(1e-12));
   return sum.gpu.item();
 }
 
 }  // namespace
 
-TEST_CASE("cuda_host: updates of packs of all sizes, as on the CPU") {
+GPU_TEST("updates of packs of all sizes, as on the CPU") {
   double worst = 0;
   for_rules([&](const char* name, int operands, auto call) {
     for (const auto& sizes : pack_sizes()) {
@@ -118,10 +118,10 @@ TEST_CASE("cuda_host: updates of packs of all sizes, as on the CPU") {
       worst = std::max(worst, error);
     }
   });
-  std::printf("cuda-host: updates, worst error %.2g\n", worst);
+  std::printf("%s: updates, worst error %.2g\n", name_of(device), worst);
 }
 
-TEST_CASE("cuda_host: updates in every order of threads, and with an empty scale") {
+GPU_TEST("updates in every order of threads, and with an empty scale") {
   for_rules([&](const char* name, int operands, auto call) {
     INFO(name);
     in_every_order([&] {
@@ -136,7 +136,7 @@ TEST_CASE("cuda_host: updates in every order of threads, and with an empty scale
   });
 }
 
-TEST_CASE("cuda_host: nothing is written while the gradients are not finite") {
+GPU_TEST("nothing is written while the gradients are not finite") {
   for_rules([&](const char* name, int operands, auto call) {
     INFO(name);
     Packs packs({5, 1030}, operands);
@@ -146,14 +146,14 @@ TEST_CASE("cuda_host: nothing is written while the gradients are not finite") {
     CHECK(packs.values() == before);
   });
   const State halted(0), running(1);
-  for (const State* s : {&halted, &running}) kernels::cuda_host::count_up(s->t.gpu.view(), s->finite.gpu.view());
+  for (const State* s : {&halted, &running}) kernels::count_up.on(device)(s->t.gpu.view(), s->finite.gpu.view());
   CHECK(halted.t.gpu.item() == 3);
   CHECK(running.t.gpu.item() == 4);
-  kernels::cuda_host::count_up(running.t.gpu.view(), {});
+  kernels::count_up.on(device)(running.t.gpu.view(), {});
   CHECK(running.t.gpu.item() == 5);
 }
 
-TEST_CASE("cuda_host: the squares of a pack, the same in every order") {
+GPU_TEST("the squares of a pack, the same in every order") {
   for (const auto& sizes : pack_sizes()) {
     INFO(sizes.size() << " tensors, the first of " << (sizes.empty() ? 0 : sizes[0]));
     const Packs packs(sizes, 1);
@@ -171,7 +171,7 @@ TEST_CASE("cuda_host: the squares of a pack, the same in every order") {
   CHECK(square_norm(large, 0) == doctest::Approx(1e60));
 }
 
-TEST_CASE("cuda_host: the gradient is judged as on the CPU") {
+GPU_TEST("the gradient is judged as on the CPU") {
   const double infinity = std::numeric_limits<double>::infinity();
   for (double squares : {0.0, 1.0, 25.0, 1e300, infinity, std::nan("")})
     for (double max_norm : {0.0, 1.0, 10.0})
@@ -179,26 +179,26 @@ TEST_CASE("cuda_host: the gradient is judged as on the CPU") {
         INFO(squares << " " << max_norm << " " << finite);
         const Pair sum({1}, {squares}, DType::f64), scale({1}, {-1}, DType::f64), flag({1}, {finite}, DType::i32);
         kernels::cpu::judge_gradient(max_norm, sum.cpu.view(), scale.cpu.view(), flag.cpu.view());
-        kernels::cuda_host::judge_gradient(max_norm, sum.gpu.view(), scale.gpu.view(), flag.gpu.view());
+        kernels::judge_gradient.on(device)(max_norm, sum.gpu.view(), scale.gpu.view(), flag.gpu.view());
         CHECK(scale.gpu.item() == scale.cpu.item());
         CHECK(flag.gpu.item() == flag.cpu.item());
         CHECK(flag.gpu.item() == (std::isfinite(squares) ? finite : 0));
       }
 }
 
-TEST_CASE("cuda_host: packs of f64 are refused") {
+GPU_TEST("packs of f64 are refused") {
   Packs packs({3}, 4);
   packs.gpu.dtype = DType::f64;
   const State state;
-  CHECK_THROWS_AS(kernels::cuda_host::adam(adam_constants, state.gpu(), packs.gpu), std::runtime_error);
-  CHECK_THROWS_AS(kernels::cuda_host::add_square_norm(packs.gpu, state.lr.gpu.view(), state.lr.gpu.view()),
+  CHECK_THROWS_AS(kernels::adam.on(device)(adam_constants, state.gpu(), packs.gpu), std::runtime_error);
+  CHECK_THROWS_AS(kernels::add_square_norm.on(device)(packs.gpu, state.lr.gpu.view(), state.lr.gpu.view()),
                   std::runtime_error);
 }
 
 // 40 tensors are two packs; one gradient is empty. A value that is not finite stops this update and those that follow.
-TEST_CASE("cuda_host: optimizers as on the CPU, and their halt") {
-  const auto train = [](Device device, auto make) {
-    const DeviceScope scope(device);
+GPU_TEST("optimizers as on the CPU, and their halt") {
+  const auto train = [](Device where, auto make) {
+    const DeviceScope scope(where);
     Context context(1);
     const ContextScope here(context);
     duel::State state;
@@ -223,7 +223,7 @@ TEST_CASE("cuda_host: optimizers as on the CPU, and their halt") {
     return values;
   };
   const auto compare = [&](auto make) {
-    const auto expected = train(Device::cpu, make), found = train(Device::cuda_host, make);
+    const auto expected = train(Device::cpu, make), found = train(device, make);
     REQUIRE(found.size() == expected.size());
     for (std::size_t i = 0; i < found.size(); ++i) CHECK(max_difference(found[i], expected[i]) < 1e-5);
   };

@@ -1,4 +1,4 @@
-// The tiled products of the CUDA kernels, executed on the CPU, against the reference loops in f64: matrix products and
+// The tiled products of the CUDA kernels against the reference loops in f64: matrix products and
 // the convolution triangle, in f32, tf32 and bf16, at shapes that fill, cross and miss the tiles.
 #include <doctest/doctest.h>
 
@@ -9,12 +9,9 @@
 #include <utility>
 #include <vector>
 
-#include "engine/context.h"
 #include "kernels/conv.h"
 #include "kernels/matmul.h"
-#include "kernels/on_host/executor.h"
-#include "tests/on_device.h"
-#include "tests/support.h"
+#include "tests/both_devices.h"
 
 namespace duel::test {
 namespace {
@@ -29,13 +26,6 @@ struct Arithmetic {
 };
 const Arithmetic arithmetics[] = {{"f32", DType::f32, false}, {"tf32", DType::f32, true}, {"bf16", DType::bf16, false}};
 
-// Normal numbers that every one of the arithmetics holds exactly, so that only sums and results are rounded.
-std::vector<double> exact(std::int64_t n) {
-  const DeviceScope on_cpu(Device::cpu);
-  std::vector<double> v = normal({n}, DType::f64).to_vector<double>();
-  for (double& x : v) x = static_cast<double>(bf16(x));
-  return v;
-}
 Tensor on(Device device, const std::vector<double>& v, DType dtype) {
   const DeviceScope scope(device);
   return from_vector({static_cast<std::int64_t>(v.size())}, v, dtype);
@@ -50,8 +40,7 @@ double excess(const std::vector<double>& mine, const std::vector<double>& expect
   if (mine.size() != expected.size()) return std::numeric_limits<double>::infinity();
   double worst = 0;
   for (std::size_t i = 0; i < mine.size(); ++i) {
-    const double allowed =
-        2e-6 * std::sqrt(static_cast<double>(terms) + 1) + (dtype == DType::bf16 ? std::abs(expected[i]) / 256 : 0);
+    const double allowed = 2e-6 * std::sqrt(static_cast<double>(terms) + 1) + rounding(expected[i], dtype);
     const double e = std::abs(mine[i] - expected[i]) / allowed;
     if (!(e <= worst)) worst = std::isnan(e) ? std::numeric_limits<double>::infinity() : e;
   }
@@ -59,23 +48,20 @@ double excess(const std::vector<double>& mine, const std::vector<double>& expect
 }
 
 struct Tf32Scope {
-  explicit Tf32Scope(bool on) { kernels::cuda_host::set_tf32(on); }
-  ~Tf32Scope() { kernels::cuda_host::set_tf32(false); }
-};
-struct OrderScope {
-  explicit OrderScope(on_host::Order o) : before(std::exchange(on_host::options(), {o, 7})) {}
-  ~OrderScope() { on_host::options() = before; }
-  on_host::Options before;
+  explicit Tf32Scope(bool on) { kernels::set_tf32(default_device(), on); }
+  ~Tf32Scope() { kernels::set_tf32(default_device(), false); }
 };
 
+// Products of numbers that every one of the arithmetics holds exactly, so that only sums and results are rounded.
 double check_matmul(const MatmulShape& s, const Arithmetic& arithmetic) {
-  const std::vector<double> a = exact(s.batch * s.m * s.k), b = exact(s.batch * s.k * s.n);
+  const Device device = default_device();
+  const std::vector<double> a = coarse(s.batch * s.m * s.k, 1), b = coarse(s.batch * s.k * s.n, 2);
   Tensor wide = unwritten(Device::cpu, s.batch * s.m * s.n, DType::f64);
   kernels::cpu::matmul(s, on(Device::cpu, a, DType::f64).view(), on(Device::cpu, b, DType::f64).view(), wide.view());
   const Tf32Scope scope(arithmetic.tf32);
-  Tensor x = on(Device::cuda_host, a, arithmetic.dtype), y = on(Device::cuda_host, b, arithmetic.dtype);
-  Tensor c = unwritten(Device::cuda_host, s.batch * s.m * s.n, arithmetic.dtype);
-  kernels::cuda_host::matmul(s, x.view(), y.view(), c.view());
+  Tensor x = on(device, a, arithmetic.dtype), y = on(device, b, arithmetic.dtype);
+  Tensor c = unwritten(device, s.batch * s.m * s.n, arithmetic.dtype);
+  kernels::matmul.on(device)(s, x.view(), y.view(), c.view());
   return excess(c.to_vector<double>(), wide.to_vector<double>(), s.k, arithmetic.dtype);
 }
 
@@ -85,22 +71,20 @@ std::int64_t size_of_corner(ConvSlot slot, const ConvGeometry& g) {
                                : g.n * g.yh * g.yw * g.o;
 }
 double check_conv(ConvSlot slot, const ConvGeometry& g, const Arithmetic& arithmetic, bool workspace = true) {
+  const Device device = default_device();
   const ConvSlot first = slot == ConvSlot::x ? ConvSlot::w : ConvSlot::x;
   const ConvSlot second = slot == ConvSlot::y ? ConvSlot::w : ConvSlot::y;
-  const std::vector<double> a = exact(size_of_corner(first, g)), b = exact(size_of_corner(second, g));
+  const std::vector<double> a = coarse(size_of_corner(first, g), 1), b = coarse(size_of_corner(second, g), 2);
   const std::int64_t size = size_of_corner(slot, g);
   Tensor wide = unwritten(Device::cpu, size, DType::f64);
   kernels::cpu::conv(slot, g, on(Device::cpu, a, DType::f64).view(), on(Device::cpu, b, DType::f64).view(), wide.view(),
                      {});
   const Tf32Scope scope(arithmetic.tf32);
-  Tensor p = on(Device::cuda_host, a, arithmetic.dtype), q = on(Device::cuda_host, b, arithmetic.dtype);
-  Tensor out = unwritten(Device::cuda_host, size, arithmetic.dtype), scratch;
-  const std::size_t bytes = kernels::cuda_host::conv_workspace(slot, g, arithmetic.dtype);
-  if (bytes && workspace) {
-    const DeviceScope on_device(Device::cuda_host);
-    scratch = empty({static_cast<std::int64_t>(bytes)}, DType::u8);
-  }
-  kernels::cuda_host::conv(slot, g, p.view(), q.view(), out.view(), scratch ? scratch.view() : View{});
+  Tensor p = on(device, a, arithmetic.dtype), q = on(device, b, arithmetic.dtype);
+  Tensor out = unwritten(device, size, arithmetic.dtype), scratch;
+  const std::size_t bytes = kernels::conv_workspace(device, slot, g, arithmetic.dtype);
+  if (bytes && workspace) scratch = empty({static_cast<std::int64_t>(bytes)}, DType::u8);
+  kernels::conv.on(device)(slot, g, p.view(), q.view(), out.view(), scratch ? scratch.view() : View{});
   const std::int64_t terms = slot == ConvSlot::w   ? g.n * g.yh * g.yw
                              : slot == ConvSlot::x ? g.kh * g.kw * g.group_o()
                                                    : g.kh * g.kw * g.group_c();
@@ -126,8 +110,7 @@ ConvGeometry square_geometry(std::int64_t n, std::int64_t x, std::int64_t c, std
 
 }  // namespace
 
-TEST_CASE("cuda_host: matrix products at the edges of the tiles") {
-  set_seed(1);
+GPU_TEST("matrix products at the edges of the tiles") {
   for (const auto& [m, n, k] : {std::array{1, 1, 1},
                                 {1, 70, 9},
                                 {65, 1, 40},
@@ -159,8 +142,7 @@ TEST_CASE("cuda_host: matrix products at the edges of the tiles") {
   }
 }
 
-TEST_CASE("cuda_host: matrix products of many large tiles") {
-  set_seed(2);
+GPU_TEST("matrix products of many large tiles") {
   const OrderScope order(on_host::Order::shuffled);
   for (const Arithmetic& a : arithmetics) {
     CAPTURE(a.name);
@@ -170,8 +152,7 @@ TEST_CASE("cuda_host: matrix products of many large tiles") {
   }
 }
 
-TEST_CASE("cuda_host: the convolution triangle at GAN-like shapes") {
-  set_seed(3);
+GPU_TEST("the convolution triangle at GAN-like shapes") {
   const OrderScope order(on_host::Order::unfair);
   for (const Arithmetic& a : arithmetics) {
     check_triangle("k4 s2 p1", square_geometry(4, 14, 64, 128, 4, 2, 1), a);
@@ -189,8 +170,7 @@ TEST_CASE("cuda_host: the convolution triangle at GAN-like shapes") {
   }
 }
 
-TEST_CASE("cuda_host: convolutions with few channels, and those that are matrix products") {
-  set_seed(4);
+GPU_TEST("convolutions with few channels, and those that are matrix products") {
   const OrderScope order(on_host::Order::shuffled);
   for (const Arithmetic& a : arithmetics) {
     if (a.tf32) continue;  // the same kernels as f32
@@ -207,10 +187,10 @@ TEST_CASE("cuda_host: convolutions with few channels, and those that are matrix 
   }
 }
 
-TEST_CASE("cuda_host: convolutions without a workspace, and of nothing") {
+GPU_TEST("convolutions without a workspace, and of nothing") {
   const ConvGeometry g = square_geometry(8, 12, 32, 32, 4, 2, 1);
   for (const ConvSlot slot : {ConvSlot::x, ConvSlot::w, ConvSlot::y}) {
-    CHECK(kernels::cuda_host::conv_workspace(slot, g, DType::f32) > 0);
+    CHECK(kernels::conv_workspace(device, slot, g, DType::f32) > 0);
     CHECK(check_conv(slot, g, arithmetics[0], false) <= 1);
     ConvGeometry none = g;
     none.n = 0;
@@ -221,13 +201,13 @@ TEST_CASE("cuda_host: convolutions without a workspace, and of nothing") {
   }
 }
 
-TEST_CASE("cuda_host: tf32 rounds its operands to 10 bits") {
+GPU_TEST("tf32 rounds its operands to 10 bits") {
   const Tf32Scope scope(true);
-  const double third = 1.0 / 3;
-  Tensor a = on(Device::cuda_host, std::vector<double>(32 * 32, third), DType::f32);
-  Tensor c = unwritten(Device::cuda_host, 32 * 32, DType::f32);
-  kernels::cuda_host::matmul({1, 32, 32, 32, false, true}, a.view(), a.view(), c.view());
-  const double rounded = std::round(third * 4096) / 4096;  // a third is in [2^-2, 2^-1): 10 bits are steps of 2^-12
+  const double value = 0.3;  // of those that go up
+  Tensor a = on(device, std::vector<double>(32 * 32, value), DType::f32);
+  Tensor c = unwritten(device, 32 * 32, DType::f32);
+  kernels::matmul.on(device)({1, 32, 32, 32, false, true}, a.view(), a.view(), c.view());
+  const double rounded = std::round(value * 4096) / 4096;  // it is in [2^-2, 2^-1): 10 bits are steps of 2^-12
   for (const double v : c.to_vector<double>()) CHECK(v == doctest::Approx(32 * rounded * rounded).epsilon(1e-6));
 }
 

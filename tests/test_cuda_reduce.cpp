@@ -5,11 +5,9 @@
 #include <limits>
 #include <utility>
 
-#include "kernels/on_host/executor.h"
 #include "kernels/reduce.h"
 #include "kernels/softmax.h"
-#include "tests/on_device.h"
-#include "tests/support.h"
+#include "tests/both_devices.h"
 
 namespace duel::test {
 namespace {
@@ -65,93 +63,89 @@ const Extents shapes[] = {{1, 1, 1},     {3, 0, 5},     {0, 4, 2},      {2, 4, 0
 
 }  // namespace
 
-TEST_CASE("cuda_host: reduce at the edges of tiles") {
+GPU_TEST("reduce at the edges of tiles") {
   for (const Extents& e : shapes) {
     const std::vector<double> x = values(e.outer * e.n * e.inner);
     for (const Reduce f : {Reduce::sum, Reduce::sum_squares, Reduce::max, Reduce::min}) {
       const std::vector<double> expected = reduced(f, e, x, Device::cpu, DType::f64);
       for (const DType dtype : {DType::f32, DType::bf16}) {
         INFO(static_cast<int>(f) << " " << e.outer << " " << e.n << " " << e.inner << " " << to_string(dtype));
-        const std::vector<double> y = reduced(f, e, x, Device::cuda_host, dtype);
+        const std::vector<double> y = reduced(f, e, x, device, dtype);
         if (e.n == 0) {
           CHECK(y == expected);
           continue;
         }
-        const double tolerance = f == Reduce::max || f == Reduce::min ? 0 : dtype == DType::f32 ? 2e-6 : 0.004;
-        CHECK(max_difference(y, expected) <= tolerance * (1 + max_abs(expected)));
+        CHECK(error_as_stored(y, expected, dtype) <= (f == Reduce::max || f == Reduce::min ? 0 : 2e-6));
       }
     }
     for (const DType dtype : {DType::f32, DType::bf16}) {
       INFO("argmax " << e.outer << " " << e.n << " " << e.inner << " " << to_string(dtype));
-      CHECK(largest(e, x, Device::cuda_host, dtype) == largest(e, x, Device::cpu, DType::f64));
+      CHECK(largest(e, x, device, dtype) == largest(e, x, Device::cpu, DType::f64));
     }
   }
 }
 
-TEST_CASE("cuda_host: the order of threads does not change a sum") {
-  const on_host::Options before = on_host::options();
+GPU_TEST("the order of threads does not change a sum") {
   for (const Extents& e : {Extents{1, 70001, 1}, Extents{1, 40000, 3}, Extents{3, 900, 37}, Extents{9, 33, 1}}) {
     std::vector<double> x = values(e.outer * e.n * e.inner);
     for (double& v : x) v = std::sin(1000 * v);
     std::vector<std::vector<double>> sums;
-    for (const auto order : {on_host::Order::in_turn, on_host::Order::shuffled, on_host::Order::unfair}) {
-      on_host::options() = {order, 5};
-      sums.push_back(reduced(Reduce::sum, e, x, Device::cuda_host, DType::f32));
-    }
-    on_host::options() = before;
+    in_every_order([&] { sums.push_back(reduced(Reduce::sum, e, x, device, DType::f32)); });
     CHECK(sums[0] == sums[1]);
     CHECK(sums[0] == sums[2]);
   }
 }
 
-TEST_CASE("cuda_host: reduce and argmax of NaN") {
+GPU_TEST("reduce and argmax of NaN") {
   for (const Extents& e : {Extents{1, 40, 1}, Extents{1, 100, 3}, Extents{1, 40000, 1}, Extents{1, 20000, 3}})
     for (const std::int64_t at : {std::int64_t{0}, e.n / 2, e.n - 1}) {
       std::vector<double> x = values(e.n * e.inner);
       x[static_cast<std::size_t>(at * e.inner)] = nan;
-      for (const Device device : {Device::cpu, Device::cuda_host}) {
-        INFO(e.n << " " << e.inner << " " << at << " " << static_cast<int>(device));
+      for (const Device d : {Device::cpu, device}) {
+        INFO(e.n << " " << e.inner << " " << at << " " << name_of(d));
         for (const Reduce f : {Reduce::sum, Reduce::sum_squares, Reduce::max, Reduce::min}) {
-          const std::vector<double> y = reduced(f, e, x, device, DType::f32);
+          const std::vector<double> y = reduced(f, e, x, d, DType::f32);
           CHECK(std::isnan(y[0]));
           for (std::size_t i = 1; i < y.size(); ++i) CHECK(std::isfinite(y[i]));
         }
-        CHECK(largest(e, x, device, DType::f32)[0] == static_cast<double>(at));
+        CHECK(largest(e, x, d, DType::f32)[0] == static_cast<double>(at));
       }
     }
   const Extents e{1, 50, 1};
-  CHECK(largest(e, std::vector<double>(50, -inf), Device::cuda_host, DType::f32)[0] == 0);
-  CHECK(largest(e, std::vector<double>(50, nan), Device::cuda_host, DType::f32)[0] == 0);
+  CHECK(largest(e, std::vector<double>(50, -inf), device, DType::f32)[0] == 0);
+  CHECK(largest(e, std::vector<double>(50, nan), device, DType::f32)[0] == 0);
 }
 
-TEST_CASE("cuda_host: softmax at the edges of rows") {
+GPU_TEST("softmax at the edges of rows") {
   for (const auto& [rows, n] : std::vector<std::pair<std::int64_t, std::int64_t>>{
            {1, 1}, {3, 5}, {9, 32}, {17, 40}, {2, 1024}, {3, 1025}, {2, 1032}, {1, 5000}, {3, 2304}, {0, 4}}) {
     std::vector<double> x = values(rows * n);
-    for (double& v : x) v = v * 8 + 64;  // exp of them is beyond f32
+    // exp of them is beyond f32, on either side
+    for (std::size_t i = 0; i < x.size(); ++i) x[i] = x[i] * 8 + (i / static_cast<std::size_t>(n) % 2 ? 64 : -64);
     for (std::size_t i = 0; i + 1 < x.size(); i += 7) x[i] = i % 2 ? -inf : x[i];
     for (const DType dtype : {DType::f32, DType::bf16}) {
       if (dtype == DType::bf16)
         for (double& v : x) v = static_cast<double>(static_cast<float>(bf16(v)));
       for (const Softmax f : {Softmax::softmax, Softmax::log_softmax, Softmax::logsumexp}) {
         INFO(static_cast<int>(f) << " " << rows << " " << n << " " << to_string(dtype));
-        const std::vector<double> expected = soft(f, rows, n, x, Device::cpu, DType::f64),
-                                  y = soft(f, rows, n, x, Device::cuda_host, dtype);
-        REQUIRE(y.size() == expected.size());
-        for (std::size_t i = 0; i < y.size(); ++i) {
-          const double tolerance = (dtype == DType::f32 ? 2e-6 : 0.004) * (1 + std::abs(expected[i]));
-          if (y[i] != expected[i]) CHECK(std::abs(y[i] - expected[i]) <= tolerance);
-        }
+        const std::vector<double> expected = soft(f, rows, n, x, Device::cpu, DType::f64);
+        in_every_order([&] {
+          const std::vector<double> y = soft(f, rows, n, x, device, dtype);
+          REQUIRE(y.size() == expected.size());
+          for (std::size_t i = 0; i < y.size(); ++i) {
+            const double tolerance = 2e-6 * (1 + std::abs(expected[i])) + rounding(expected[i], dtype);
+            if (y[i] != expected[i]) CHECK(std::abs(y[i] - expected[i]) <= tolerance);
+          }
+        });
       }
     }
   }
 }
 
-TEST_CASE("cuda_host: softmax of rows without a finite value") {
+GPU_TEST("softmax of rows without a finite value") {
   for (const double value : {-inf, inf, nan})
     for (const Softmax f : {Softmax::softmax, Softmax::log_softmax, Softmax::logsumexp})
-      for (const double v : soft(f, 2, 9, std::vector<double>(18, value), Device::cuda_host, DType::f32))
-        CHECK(std::isnan(v));
+      for (const double v : soft(f, 2, 9, std::vector<double>(18, value), device, DType::f32)) CHECK(std::isnan(v));
 }
 
 }  // namespace duel::test

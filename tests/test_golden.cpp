@@ -12,7 +12,7 @@
 #include "engine/tape.h"
 #include "losses/adversarial.h"
 #include "losses/penalty.h"
-#include "tests/support.h"
+#include "tests/both_devices.h"
 
 namespace duel::test {
 namespace {
@@ -235,8 +235,7 @@ std::vector<std::string> run_files() {
 
 }  // namespace
 
-TEST_CASE("cuda_host: golden training runs") {
-  const DeviceScope device(Device::cuda_host);
+GPU_TEST("golden training runs") {
   for (const std::string& file : run_files()) {
     Run f32(file, DType::f32, DType::f32), bf16(file, DType::f32, DType::bf16);
     INFO(f32.kind);
@@ -250,7 +249,7 @@ TEST_CASE("cuda_host: golden training runs") {
     }
     // A Wasserstein loss is a small difference of large means, which bf16 rounds: that of wgan by a tenth.
     CHECK(rounded.worst() <= (bf16.kind == "wgan" ? 0.2 : 0.02));
-    std::printf("cuda_host: golden %-8s every loss in f32 within %.2g; in bf16 %.3f of the largest loss\n",
+    std::printf("%s: golden %-8s every loss in f32 within %.2g; in bf16 %.3f of the largest loss\n", name_of(device),
                 f32.kind.c_str(), worst, rounded.worst());
   }
 }

@@ -13,8 +13,8 @@
 #include "losses/adversarial.h"
 #include "losses/penalty.h"
 #include "models/model.h"
+#include "tests/both_devices.h"
 #include "tests/count_allocations.h"
-#include "tests/support.h"
 
 namespace duel::test {
 namespace {
@@ -97,10 +97,7 @@ void check_models(Device other, double tolerance) {
   }
 }
 
-TEST_CASE("cuda_host: every model trains as on the CPU, replayed and eager") { check_models(Device::cuda_host, 1e-4); }
-TEST_CASE("cuda: every model trains as on the CPU, replayed and eager") {
-  if (missing(Device::cuda).empty()) check_models(Device::cuda, 1e-4);
-}
+GPU_TEST("every model trains as on the CPU, replayed and eager") { check_models(device, 1e-4); }
 
 TEST_CASE("step: 100 steady iterations allocate nothing") {
   for (const auto& [name, settings] : small()) {

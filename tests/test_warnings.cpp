@@ -10,6 +10,7 @@
 #include "engine/ops.h"
 #include "engine/optim.h"
 #include "engine/tape.h"
+#include "tests/both_devices.h"
 #include "tools/warnings.h"
 
 using namespace duel;
@@ -90,7 +91,8 @@ TEST_CASE("warnings: a resumed run does not repeat itself, and a line says what 
   CHECK(w.line() == "step 12: loss_d explodes; try a smaller --lr");
 }
 
-TEST_CASE("warnings: the op that made the first value that is not finite is named") {
+namespace {
+void check_bad_value_is_named() {
   const Tensor a = full({4}, 1.0), b = full({4}, 1.0);
   Sgd opt_a({{"a", a, Kind::parameter}}, {.lr = 1e-3}), opt_b({{"b", b, Kind::parameter}}, {.lr = 1e-3});
   Step step([&](std::span<const Batch> batches) {
@@ -122,3 +124,7 @@ TEST_CASE("warnings: the op that made the first value that is not finite is name
   const std::string held = find_bad_value(step, batch(black), state);
   CHECK_MESSAGE(held == "b (4) f32 held nan in 1 of its values before the step, and op add read them", held);
 }
+}  // namespace
+
+TEST_CASE("warnings: the op that made the first value that is not finite is named") { check_bad_value_is_named(); }
+GPU_TEST("the op that made the first value that is not finite is named") { check_bad_value_is_named(); }
