@@ -1,4 +1,6 @@
 // The tiled kernel behind every large product, and the choice of its tiles.
+#include <stdexcept>
+
 #include "kernels/gpu/cores.cuh"
 
 namespace duel::kernels::DUEL_GPU {
@@ -241,9 +243,11 @@ void run_product(Form form, const Product& p, DType dtype, View workspace) {
   Plan plan = plan_of(form, p, dtype, true);
   if (static_cast<std::size_t>(workspace.bytes()) < bytes_of_partials(plan, p)) plan = plan_of(form, p, dtype, false);
   float* partial = plan.cut.splits > 1 ? workspace.as<float>() : nullptr;
+  if (dtype == DType::bf16 && !has_tensor_cores())
+    throw std::runtime_error("cuda: products of bf16 need a GPU of compute capability 8.0 or newer");
   if (dtype == DType::bf16)
     launch_form<Bf16Core, Bf16Core>(form, p, plan, partial);
-  else if (tf32_wanted)
+  else if (tf32_wanted && has_tensor_cores())
     launch_form<Tf32Core, FmaCore>(form, p, plan, partial);
   else
     launch_form<FmaCore, FmaCore>(form, p, plan, partial);

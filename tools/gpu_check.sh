@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Checks Duel on this machine's GPU. Lies in the bundle (see tools/bundle.sh) and runs from there.
 #   gpu_check.sh [--out FOLDER] [--again] [STAGE...]      stages: test sanitize bench (default: all)
-# Each stage leaves FOLDER/STAGE.json (default: results beside this script) and its full text in FOLDER/STAGE.log. A stage
+# All together take at most 24 minutes. Each stage leaves FOLDER/STAGE.json (default: results beside this script) and its full text in FOLDER/STAGE.log. A stage
 # that is done for this version is not run again, unless --again is given; what could not be run is recorded as not run.
 set -uo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -55,7 +55,7 @@ find_tool() {
 }
 
 stage_test() {
-  limited 420 "$here/bin/duel_tests" '--test-case=cuda:*'
+  limited 300 "$here/bin/duel_tests" '--test-case=cuda:*'
   local code=$? status=failed
   [ $code -eq 0 ] && status=passed
   record test $status $SECONDS "\"exit\": $code, \"lines\": \"$(grep -E '^cuda|^\[doctest\]|ERROR|CHECK|logged' "$log" | tail -200 | text)\""
@@ -70,7 +70,7 @@ stage_sanitize() {
     return
   fi
   for tool in memcheck racecheck synccheck initcheck; do
-    DUEL_ONLY=$selection limited 150 "$sanitizer" --tool $tool --error-exitcode 9 \
+    DUEL_ONLY=$selection limited 120 "$sanitizer" --tool $tool --error-exitcode 9 \
       "$here/bin/duel_tests" '--test-case=cuda: every row in*'
     local code=$?
     [ $code -eq 0 ] || status=failed
@@ -82,13 +82,13 @@ stage_sanitize() {
 stage_bench() {
   local status=passed members="" type
   for type in f32 bf16; do
-    limited 200 "$here/bin/bench_ops" --device cuda --type $type --seconds 0.05 --json "$out/ops_$type.json" || status=failed
+    limited 150 "$here/bin/bench_ops" --device cuda --type $type --seconds 0.05 --json "$out/ops_$type.json" || status=failed
     [ -s "$out/ops_$type.json" ] && members+="${members:+, }\"duel_$type\": $(cat "$out/ops_$type.json")"
   done
   if python3 -c 'import torch, sys; sys.exit(not torch.cuda.is_available())' 2>/dev/null; then
     for type in f32 bf16; do
       "$here/bin/bench_ops" --list --device cpu >"$out/rows.txt"
-      limited 200 python3 "$here/bench/torch_ops.py" --rows "$out/rows.txt" --type $type --json "$out/torch_$type.json" || status=failed
+      limited 150 python3 "$here/bench/torch_ops.py" --rows "$out/rows.txt" --type $type --json "$out/torch_$type.json" || status=failed
       [ -s "$out/torch_$type.json" ] && members+="${members:+, }\"torch_$type\": $(cat "$out/torch_$type.json")"
     done
   else

@@ -39,6 +39,9 @@ void launch_as(void (*kernel)(P...), dim3 grid, dim3 block, std::size_t shared_b
 #include "kernels/on_host/cuda.h"
 
 #define DUEL_GPU cuda_host
+namespace duel::kernels::cuda_host {
+inline bool has_tensor_cores() { return true; }
+}  // namespace duel::kernels::cuda_host
 #define LAUNCH(kernel, ...) ::duel::on_host::launch_as<(kernel)>(kernel, __VA_ARGS__)
 #define SHARED(name, ...) auto& name = ::duel::on_host::shared<__VA_ARGS__>([] {}, #name)
 #define DYNAMIC_SHARED(T, name) T* name = static_cast<T*>(::duel::on_host::dynamic_shared())

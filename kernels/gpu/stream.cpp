@@ -57,6 +57,7 @@ class Cuda final : public DeviceDriver {
     placement_.location = {CU_MEM_LOCATION_TYPE_DEVICE, {0}};
   }
   cudaStream_t stream() const { return stream_; }
+  int capability() const { return 10 * properties_.major + properties_.minor; }
   // More than 48 KiB of shared memory must be asked for, once a kernel.
   void allow_shared(const void* kernel, std::size_t bytes) {
     if (bytes <= 48 << 10) return;
@@ -185,6 +186,7 @@ void launch(const void* kernel, unsigned grid_x, unsigned grid_y, unsigned grid_
                          c.stream()),
         "launching a kernel");
 }
+bool has_tensor_cores() { return duel::cuda().capability() >= 80; }
 }  // namespace kernels::cuda
 
 }  // namespace duel

@@ -8,4 +8,7 @@ namespace duel::kernels::cuda {
 void launch(const void* kernel, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x, unsigned block_y,
             unsigned block_z, std::size_t shared_bytes, void** arguments);
 
+// Whether the GPU multiplies bf16 and tf32 matrices (compute capability 8.0 and newer).
+bool has_tensor_cores();
+
 }  // namespace duel::kernels::cuda

@@ -16,6 +16,8 @@ namespace duel::kernels::DUEL_GPU {
 
 #ifdef __CUDACC__
 
+#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
+
 // c += a b with 16 bf16 of depth.
 __device__ inline void multiply_fragments(float (&c)[4], const unsigned (&a)[4], unsigned b0, unsigned b1, bf16) {
   asm volatile(
@@ -37,6 +39,36 @@ __device__ inline unsigned to_tf32(unsigned bits) {
   return rounded;
 }
 
+// Begins to copy 16 bytes into shared memory, zeros where `from` is null.
+__device__ inline void copy_async(void* to, const void* from, const void* valid) {
+  asm volatile(
+      "cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(static_cast<unsigned>(__cvta_generic_to_shared(to))),
+      "l"(from ? from : valid), "r"(from ? 16 : 0)
+      : "memory");
+}
+__device__ inline void copy_async_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+// Waits until all but the last `groups_left` commits of this thread have landed.
+template <int groups_left>
+__device__ inline void copy_async_wait() {
+  asm volatile("cp.async.wait_group %0;" ::"n"(groups_left) : "memory");
+}
+
+#else  // GPUs before Ampere: products in f32 only (run_product sees to it), and copies that are done at once
+
+template <class T>
+__device__ inline void multiply_fragments(float (&)[4], const unsigned (&)[4], unsigned, unsigned, T) {
+  __trap();
+}
+__device__ inline unsigned to_tf32(unsigned bits) { return bits; }
+__device__ inline void copy_async(void* to, const void* from, const void*) {
+  *static_cast<uint4*>(to) = from ? *static_cast<const uint4*>(from) : uint4{};
+}
+__device__ inline void copy_async_commit() {}
+template <int groups_left>
+__device__ inline void copy_async_wait() {}
+
+#endif
+
 // Four 8 x 8 matrices of b16, each row 16 bytes; lane i brings the address of row i%8 of matrix i/8, and gets word t of
 // row g of each.
 __device__ inline void load_matrices(unsigned (&d)[4], const void* row) {
@@ -53,20 +85,6 @@ __device__ inline void load_matrices_transposed(unsigned (&d)[4], const void* ro
                : "=r"(d[0]), "=r"(d[1]), "=r"(d[2]), "=r"(d[3])
                : "r"(p)
                : "memory");
-}
-
-// Begins to copy 16 bytes into shared memory, zeros where `from` is null.
-__device__ inline void copy_async(void* to, const void* from, const void* valid) {
-  asm volatile(
-      "cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(static_cast<unsigned>(__cvta_generic_to_shared(to))),
-      "l"(from ? from : valid), "r"(from ? 16 : 0)
-      : "memory");
-}
-__device__ inline void copy_async_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
-// Waits until all but the last `groups_left` commits of this thread have landed.
-template <int groups_left>
-__device__ inline void copy_async_wait() {
-  asm volatile("cp.async.wait_group %0;" ::"n"(groups_left) : "memory");
 }
 
 #else
