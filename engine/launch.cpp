@@ -1,5 +1,7 @@
 #include "engine/launch.h"
 
+#include "engine/error.h"
+
 namespace duel {
 namespace {
 thread_local Recording* recording = nullptr;
@@ -15,7 +17,7 @@ LaunchHook& launch_hook() {
 }
 
 void detail::submit(Launch l) {
-  l.run();
+  on_driver([&] { l.run(); });
   if (launch_hook()) launch_hook()(l);
   if (recording) recording->launches.push_back(std::move(l));
 }

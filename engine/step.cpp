@@ -116,7 +116,9 @@ std::span<const double> Step::operator()(std::span<const HostBatch> batches, int
   else if (!plan.recorded)
     record(plan);
   else
-    for (const Launch& l : plan.recording.launches) l.run();
+    on_driver([&] {
+      for (const Launch& l : plan.recording.launches) l.run();
+    });
   for (std::size_t i = 0; i < plan.metrics.size(); ++i) plan.values[i] = value_of(plan.metrics[i]);
   ++iteration_;
   return plan.values;

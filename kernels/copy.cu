@@ -24,15 +24,19 @@ __global__ void __launch_bounds__(block_threads)
   if (i < bytes) y[i] = x[i];
 }
 
-// One thread an element: its index in the extent gives both places.
-template <class Word>
+// One thread an element: its index in the extent gives both places. The extents stay in the memory of parameters, which
+// may be indexed; Index is 32 bits wide where that is enough, because division is the costly part.
+template <class Word, class Index>
 __global__ void __launch_bounds__(block_threads)
-    copy_walks(std::int64_t n, Extent extent, const Word* __restrict__ x, Walk from, Word* __restrict__ y, Walk to) {
+    copy_walks(std::int64_t n, const __grid_constant__ Extent extent, const Word* __restrict__ x,
+               const __grid_constant__ Walk from, Word* __restrict__ y, const __grid_constant__ Walk to) {
   for (std::int64_t i = global_thread(); i < n; i += all_threads()) {
-    std::int64_t rest = i, source = from.offset, target = to.offset;
+    auto rest = static_cast<Index>(i);
+    std::int64_t source = from.offset, target = to.offset;
     for (int k = extent.rank - 1; k >= 0; --k) {
-      const std::int64_t at = rest % extent.dim[k];
-      rest /= extent.dim[k];
+      const auto dim = static_cast<Index>(extent.dim[k]), above = static_cast<Index>(rest / dim);
+      const auto at = static_cast<std::int64_t>(rest - above * dim);
+      rest = above;
       source += at * from.stride[k];
       target += at * to.stride[k];
     }
@@ -76,7 +80,12 @@ void copy_strided(Extent extent, View x, Walk from, View y, Walk to) {
   if (n == 0) return;
   auto go = [&](auto word) {
     using Word = decltype(word);
-    LAUNCH((copy_walks<Word>), blocks_for(n), block_threads, 0, n, extent, x.as<Word>(), from, y.as<Word>(), to);
+    if (n < std::int64_t{1} << 31)
+      LAUNCH((copy_walks<Word, std::uint32_t>), blocks_for(n), block_threads, 0, n, extent, x.as<Word>(), from,
+             y.as<Word>(), to);
+    else
+      LAUNCH((copy_walks<Word, std::uint64_t>), blocks_for(n), block_threads, 0, n, extent, x.as<Word>(), from,
+             y.as<Word>(), to);
   };
   const std::size_t bytes = size_of(y.dtype);
   if (bytes == 8)

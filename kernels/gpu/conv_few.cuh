@@ -35,6 +35,12 @@ __device__ inline std::int64_t weights_of(const Few& few, const Window& window, 
   return (row * few.gather.w.kernel + column) * few.tap_step;
 }
 
+// Four neighbouring channels, stored by one instruction.
+template <class T>
+struct alignas(4 * sizeof(T)) Quartet {
+  T at[4];
+};
+
 // Few channels d. Threads: 8 quartets of columns (one slice) by 32 pixels. Blocks: pixels, slices of columns, phases.
 template <class T>
 __global__ void __launch_bounds__(block_threads, 2)
@@ -77,10 +83,15 @@ __global__ void __launch_bounds__(block_threads, 2)
   for (int i = 0; i < few_pixels; ++i) {
     const std::int64_t place = place_in_grid(g, window, first_pixel + 32 * i);
     if (place < 0) continue;
-    T* to = out + place * few.columns;
+    T* to = out + place * few.columns + first_column + column;
+    const int there = few.columns - first_column - column;  // columns from here on
+    if (few.columns % 4 == 0) {
+      if (there > 0) *reinterpret_cast<Quartet<T>*>(to) = {{T(sum[i][0]), T(sum[i][1]), T(sum[i][2]), T(sum[i][3])}};
+      continue;
+    }
 #pragma unroll
     for (int q = 0; q < 4; ++q)
-      if (first_column + column + q < few.columns) to[first_column + column + q] = T(sum[i][q]);
+      if (q < there) to[q] = T(sum[i][q]);
   }
 }
 

@@ -90,9 +90,16 @@ class Cuda final : public DeviceDriver {
     CUmemGenericAllocationHandle handle = 0;
     check_driver(memory_->create(&handle, more, &placement_, 0), "memory of the GPU");
     const CUdeviceptr at = reinterpret_cast<CUdeviceptr>(base) + range.committed;
-    check_driver(memory_->map(at, more, 0, handle, 0), "mapping memory");
+    const CUresult mapped = memory_->map(at, more, 0, handle, 0);
+    if (mapped != CUDA_SUCCESS) memory_->release(handle);
+    check_driver(mapped, "mapping memory");
     const CUmemAccessDesc access{placement_.location, CU_MEM_ACCESS_FLAGS_PROT_READWRITE};
-    check_driver(memory_->set_access(at, more, &access, 1), "opening memory");
+    const CUresult opened = memory_->set_access(at, more, &access, 1);
+    if (opened != CUDA_SUCCESS) {
+      memory_->unmap(at, more);
+      memory_->release(handle);
+    }
+    check_driver(opened, "opening memory");
     range.pieces.push_back(handle);
     range.committed = bytes;
   }
@@ -111,8 +118,9 @@ class Cuda final : public DeviceDriver {
   void end_block(void*, std::size_t) noexcept override {}
 
   void copy_in(void* to, const void* host, std::size_t bytes) override {
-    // From pageable memory the call returns when the bytes have left it.
-    if (bytes) check(cudaMemcpyAsync(to, host, bytes, cudaMemcpyHostToDevice, stream_), "copying to the GPU");
+    if (!bytes) return;
+    check(cudaMemcpyAsync(to, host, bytes, cudaMemcpyHostToDevice, stream_), "copying to the GPU");
+    synchronize();  // only then is `host` the caller's again, wherever it lies
   }
   void copy_out(void* host, const void* from, std::size_t bytes) override {
     if (bytes) check(cudaMemcpyAsync(host, from, bytes, cudaMemcpyDeviceToHost, stream_), "copying from the GPU");
@@ -174,7 +182,14 @@ std::string cuda_missing() {
       return "no NVIDIA driver is installed";
     return cudaGetErrorString(e);
   }
-  return count > 0 ? "" : "no GPU was found";
+  if (count == 0) return "no GPU was found";
+  int major = 0, minor = 0;
+  cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0);
+  cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, 0);
+  if (10 * major + minor >= DUEL_LEAST_CAPABILITY) return "";
+  return "the GPU's compute capability is " + std::to_string(major) + "." + std::to_string(minor) +
+         ", this program was built for " + std::to_string(DUEL_LEAST_CAPABILITY / 10) + "." +
+         std::to_string(DUEL_LEAST_CAPABILITY % 10) + " and newer";
 }
 
 namespace kernels::cuda {
