@@ -67,7 +67,8 @@ class Machine {
 
   void run(std::size_t kernel, Extent3 grid, Extent3 block, std::size_t shared_bytes, Body body, void* arguments);
   bool busy() const { return current_ != nullptr; }
-  [[noreturn]] void fail(std::string message);
+  [[noreturn]] void fail(const std::string& message);
+  [[noreturn]] void stop(const std::string& message);
   void loop();
 
   Votes barrier(Site site, int predicate);
@@ -85,6 +86,7 @@ class Machine {
 
  private:
   void run_block(std::size_t number);
+  void note(const std::string& message);
   void switch_to(Thread* to);  // null: back to run()
   void wait(State why, Site site);
   void make_ready(Thread* t);
@@ -306,10 +308,18 @@ Thread* Machine::next_ready() {
 
 // ---- errors
 
-void Machine::fail(std::string message) {
+void Machine::note(const std::string& message) {
   if (error_.empty())
     error_ = "cuda-host: " + message + " [block " + to_string(block_index) + " thread " + to_string(thread_index) + "]";
+}
+void Machine::fail(const std::string& message) {
+  note(message);
   throw Failed{};
+}
+void Machine::stop(const std::string& message) {
+  note(message);
+  switch_to(nullptr);
+  std::abort();  // the fibers of a failed launch are never taken up again
 }
 
 void Machine::report_deadlock() {
@@ -452,10 +462,11 @@ void run(std::size_t kernel, Extent3 grid, Extent3 block, std::size_t shared_byt
   machine().run(kernel, grid, block, shared_bytes, body, arguments);
 }
 bool in_kernel() { return machine().busy(); }
-void fail(std::string message) {
+void fail(const std::string& message) {
   if (!in_kernel()) throw Error("cuda-host: " + message);
-  machine().fail(std::move(message));
+  machine().fail(message);
 }
+void stop(const std::string& message) { machine().stop(message); }
 
 std::string to_string(const Site& s) {
   return std::string(s.what) + " (" + s.file + ":" + std::to_string(s.line) + ")";

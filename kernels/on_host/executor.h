@@ -58,7 +58,10 @@ using Body = void (*)(void* arguments);
 // shared memory), and whatever the kernel does wrong.
 void run(std::size_t kernel, Extent3 grid, Extent3 block, std::size_t shared_bytes, Body body, void* arguments);
 bool in_kernel();
-[[noreturn]] void fail(std::string message);  // from within a kernel: ends it with an Error that names the thread
+// From within a kernel: ends it with an Error that names the thread. stop() does so without unwinding the thread, for
+// callers that exceptions cannot leave.
+[[noreturn]] void fail(const std::string& message);
+[[noreturn]] void stop(const std::string& message);
 
 // ---- what the language header is built from; `Site` is where the kernel's code calls it
 struct Site {

@@ -99,7 +99,7 @@ const char* kind(bool write, bool atomic) { return atomic ? "atomic" : write ? "
 [[noreturn]] void report(const Access& before, bool before_wrote, unsigned thread, bool write, bool atomic,
                          const void* pc, bool is_shared) {
   const std::string who = before.thread & many_lanes ? "several threads" : "thread " + std::to_string(before.thread);
-  fail(std::string("data race on ") + (is_shared ? "shared" : "global") + " memory: " + kind(write, atomic) +
+  stop(std::string("data race on ") + (is_shared ? "shared" : "global") + " memory: " + kind(write, atomic) +
        " by thread " + std::to_string(thread) + " at " + where(pc) + ", " + kind(before_wrote, before.atomic) + " by " +
        who + " of " + (before.block == shadow().block ? "the same block" : "another block") + " at " +
        where(before.pc) + ", with no barrier between");
@@ -128,10 +128,10 @@ void access(std::uintptr_t a, std::size_t n, bool write, bool atomic, const void
   if (!r) return;
   const char* memory = r->shared ? "shared" : "global";
   if (!inside(*r, a, n))
-    fail(std::string("out of bounds: ") + kind(write, atomic) + " of " + std::to_string(n) + " bytes of " + memory +
+    stop(std::string("out of bounds: ") + kind(write, atomic) + " of " + std::to_string(n) + " bytes of " + memory +
          " memory at " + where(pc));
   if ((n == 2 || n == 4 || n == 8 || n == 16) && a % n)
-    fail(std::string("misaligned ") + kind(write, atomic) + " of " + std::to_string(n) + " bytes at " + where(pc));
+    stop(std::string("misaligned ") + kind(write, atomic) + " of " + std::to_string(n) + " bytes at " + where(pc));
   Shadow& s = shadow();
   const unsigned thread = thread_number();
   const std::uintptr_t origin = r->begin & ~std::uintptr_t{3};
@@ -145,7 +145,7 @@ void access(std::uintptr_t a, std::size_t n, bool write, bool atomic, const void
     if (write && conflict(c.read, thread, atomic, bytes, r->shared))
       report(c.read, false, thread, write, atomic, pc, r->shared);
     if (!write && r->shared && (c.initialised & bytes) != bytes)
-      fail("read of uninitialised shared memory by thread " + std::to_string(thread) + " at " + where(pc));
+      stop("read of uninitialised shared memory by thread " + std::to_string(thread) + " at " + where(pc));
     Access now{s.block, s.barrier, s.warp_epoch[thread / 32], s.fences, pc, static_cast<std::uint16_t>(thread),
                bytes,   atomic};
     if (write) {
