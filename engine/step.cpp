@@ -17,15 +17,13 @@ struct Staging {
 
 Shape pixel_shape(const HostBatch& b) { return {b.size, b.height, b.width, b.channels}; }
 
-double value_of(const Tensor& t) {
-  double d = 0;
-  float f = 0;
-  if (t.dtype() == DType::f64)
-    read(t, &d, sizeof d);
-  else
-    read(t, &f, sizeof f);
-  return t.dtype() == DType::f64 ? d : static_cast<double>(f);
+template <class T>
+double value_as(const Tensor& t) {
+  T value{};
+  read(t, &value, sizeof value);
+  return static_cast<double>(value);
 }
+double value_of(const Tensor& t) { return t.dtype() == DType::f64 ? value_as<double>(t) : value_as<float>(t); }
 
 }  // namespace
 

@@ -11,13 +11,7 @@
 #include <stdexcept>
 
 #include "kernels/on_host/stream.h"
-
-#if defined(__SANITIZE_ADDRESS__)
-#include <sanitizer/asan_interface.h>
-#else
-#define ASAN_POISON_MEMORY_REGION(p, n) ((void)(p), (void)(n))
-#define ASAN_UNPOISON_MEMORY_REGION(p, n) ((void)(p), (void)(n))
-#endif
+#include "kernels/poison.h"
 
 namespace duel {
 namespace {

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Plants wrong lines, one at a time, in a copy of the sources, and checks that the tests notice each of them.
-# Takes about 40 minutes; ONLY="3 7" plants just those. Not part of the test command.
+# Takes perhaps 40 minutes; ONLY="3 7" plants just those. Not part of the test command.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 unset DUEL_ONLY DUEL_ORDER

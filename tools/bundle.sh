@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes one relocatable folder and its compressed tarball from a build: the programs, the libraries they need, and what
-# tools/gpu_check.sh runs. For any x86-64 Linux with glibc 2.36 or newer, with or without a GPU.
+# tools/gpu_check.sh runs. For x86-64 Linux with AVX2 and glibc 2.36 or newer, with or without a GPU.
 #   bundle.sh BUILD_FOLDER OUT_FOLDER VERSION
 set -euo pipefail
 build=$1 out=$2 name=duel-$3-linux-x86_64

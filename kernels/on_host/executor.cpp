@@ -10,13 +10,7 @@
 
 #include "kernels/on_host/fiber.h"
 #include "kernels/on_host/race.h"
-
-#if defined(__SANITIZE_ADDRESS__)
-#include <sanitizer/asan_interface.h>
-#else
-#define ASAN_POISON_MEMORY_REGION(p, n) ((void)(p), (void)(n))
-#define ASAN_UNPOISON_MEMORY_REGION(p, n) ((void)(p), (void)(n))
-#endif
+#include "kernels/poison.h"
 
 namespace duel::on_host {
 namespace {

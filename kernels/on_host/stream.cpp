@@ -12,13 +12,7 @@
 
 #include "kernels/on_host/executor.h"
 #include "kernels/on_host/race.h"
-
-#if defined(__SANITIZE_ADDRESS__)
-#include <sanitizer/asan_interface.h>
-#else
-#define ASAN_POISON_MEMORY_REGION(p, n) ((void)(p), (void)(n))
-#define ASAN_UNPOISON_MEMORY_REGION(p, n) ((void)(p), (void)(n))
-#endif
+#include "kernels/poison.h"
 
 namespace duel::on_host {
 namespace {
