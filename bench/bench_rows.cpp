@@ -27,6 +27,22 @@ std::vector<OpCase> bench_rows() {
                    return conv2d_transpose(x[0], x[1], half);
                  }});
   }
+  // The same with what follows them in the nets.
+  t.push_back({"conv2d_then", "k4 s2", {{batch, 64, 64, 3}, {64, 4, 4, 3}, {64}}, [half](In x) {
+                 return conv2d(x[0], x[1], half, {.bias = x[2], .act = Act::leaky_relu});
+               }});
+  t.push_back({"conv2d_then", "k4 s2", {{batch, 16, 16, 128}, {256, 4, 4, 128}, {256}}, [half](In x) {
+                 return conv2d(x[0], x[1], half, {.bias = x[2], .act = Act::leaky_relu});
+               }});
+  t.push_back({"conv2d_transpose_then", "k4 s2", {{batch, 32, 32, 64}, {64, 4, 4, 3}, {3}}, [half](In x) {
+                 return conv2d_transpose(x[0], x[1], half, 0, {.bias = x[2], .act = Act::tanh});
+               }});
+  for (const auto& [size, in, out] : {Layer{32, 64, 128}, {16, 128, 256}})
+    t.push_back({"norm", "after k4 s2", {{batch, size / 2, size / 2, out}, {out, 4, 4, in}, {in}, {in}}, [half](In x) {
+                   BatchStatistics statistics;
+                   Tensor y = conv2d_transpose(x[0], x[1], half, 0, {.statistics = &statistics});
+                   return batch_norm(y, x[2], x[3], 1e-5, 0, nullptr, &statistics);
+                 }});
   t.push_back({"conv2d", "k4 to 1x1", {{batch, 4, 4, 512}, {1, 4, 4, 512}}, [whole](In x) {
                  return conv2d(x[0], x[1], whole);
                }});

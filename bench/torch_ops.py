@@ -37,6 +37,9 @@ def function(op, note):
     table = {
         "conv2d": lambda x, w: F.conv2d(images(x), weights(w), stride=stride, padding=padding),
         "conv2d_transpose": lambda y, w: F.conv_transpose2d(images(y), weights(w), stride=stride, padding=padding),
+        "conv2d_then": lambda x, w, b: F.leaky_relu(F.conv2d(images(x), weights(w), b, stride=stride, padding=padding), 0.2),
+        "conv2d_transpose_then": lambda y, w, b: torch.tanh(
+            F.conv_transpose2d(images(y), weights(w), b, stride=stride, padding=padding)),
         "matmul": lambda a, b: a @ b,
         "bias_leaky_relu": lambda x, b: F.leaky_relu(x + b, 0.2),
         "bias_tanh": lambda x, b: torch.tanh(x + b),
@@ -58,6 +61,9 @@ def function(op, note):
         "reflection_pad": lambda x: F.pad(images(x), (3, 3, 3, 3), mode="reflect"),
         "normal": lambda x: torch.randn_like(x),
     }
+    if op == "norm" and note == "after k4 s2":
+        return lambda y, w, g, b: F.relu(F.batch_norm(
+            F.conv_transpose2d(images(y), weights(w), stride=2, padding=1), None, None, g, b, training=True))
     if op == "norm" and note.startswith("batch"):
         return lambda x, g, b: F.leaky_relu(F.batch_norm(images(x), None, None, g, b, training=True), 0.2)
     if op == "norm" and note == "instance":

@@ -55,16 +55,22 @@ struct Linear : Weighted {
   Tensor forward(const Tensor& x) override { return bias_activate(duel::linear(x, weight), bias, act); }
   std::string describe() const override { return "linear" + followed_by(act); }
 };
-struct Conv : Weighted {
+struct Convolution : Weighted {
   ConvOptions options;
-  Tensor forward(const Tensor& x) override { return bias_activate(conv2d(x, weight, options), bias, act); }
+  Tensor forward(const Tensor& x) override { return convolve(x, nullptr); }
+  virtual Tensor convolve(const Tensor& x, BatchStatistics* statistics) const = 0;
+};
+struct Conv : Convolution {
+  Tensor convolve(const Tensor& x, BatchStatistics* statistics) const override {
+    return conv2d(x, weight, options, {.bias = bias, .act = act, .statistics = statistics});
+  }
   std::string describe() const override { return describe_conv("conv", weight.shape(), options, act); }
 };
-struct ConvTranspose : Weighted {
-  ConvOptions options;
+struct ConvTranspose : Convolution {
   std::int64_t output_padding = 0;
-  Tensor forward(const Tensor& x) override {
-    return bias_activate(conv2d_transpose(x, weight, options, output_padding), bias, act);
+  Tensor convolve(const Tensor& x, BatchStatistics* statistics) const override {
+    const ConvThen then{.bias = bias, .act = act, .statistics = statistics};
+    return conv2d_transpose(x, weight, options, output_padding, then);
   }
   std::string describe() const override { return describe_conv("transposed conv", weight.shape(), options, act); }
 };
@@ -74,9 +80,10 @@ struct BatchNorm : Layer {
   RunningStatistics running;
   Act act = Act::none;
   bool training = true;
-  Tensor forward(const Tensor& x) override {
+  Tensor forward(const Tensor& x) override { return normalise(x, nullptr); }
+  Tensor normalise(const Tensor& x, const BatchStatistics* known) const {
     const double slope = slope_of(act);
-    Tensor y = training ? duel::batch_norm(x, gamma, beta, 1e-5, slope, &running)
+    Tensor y = training ? duel::batch_norm(x, gamma, beta, 1e-5, slope, &running, known)
                         : batch_norm_inference(x, gamma, beta, running, 1e-5, slope);
     return act == Act::tanh ? duel::tanh(y) : y;
   }
@@ -168,7 +175,19 @@ Net& Net::add(std::shared_ptr<Layer> layer) {
 
 Tensor Net::operator()(const Tensor& x) const {
   Tensor y = x;
-  for (const auto& layer : layers_) y = layer->forward(y);
+  for (std::size_t i = 0; i < layers_.size(); ++i) {
+    // A convolution before a batch norm hands it the statistics of its result.
+    const auto* conv = dynamic_cast<const Convolution*>(layers_[i].get());
+    const auto* norm = i + 1 < layers_.size() ? dynamic_cast<const BatchNorm*>(layers_[i + 1].get()) : nullptr;
+    if (conv && norm && norm->training) {
+      BatchStatistics statistics;
+      y = conv->convolve(y, &statistics);
+      y = norm->normalise(y, &statistics);
+      ++i;
+    } else {
+      y = layers_[i]->forward(y);
+    }
+  }
   return y;
 }
 

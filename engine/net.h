@@ -26,8 +26,6 @@ inline constexpr Init init_default{Init::Law::kaiming_uniform,
 // w (rows, ...): fan_in = w.size() / rows. For transposed convolutions fan_in and fan_out are given.
 Tensor initial(const Shape& shape, const Init& init, double fan_in, double fan_out, DType dtype);
 
-enum class Act : std::uint8_t { none, relu, leaky_relu, tanh };
-
 class Layer {
  public:
   virtual ~Layer() = default;

@@ -111,6 +111,19 @@ Tensor linear(const Tensor& x, const Tensor& w);  // (N,in) x (out,in) -> (N,out
 Tensor linear(const Tensor& x, const Tensor& w, const Tensor& bias);
 
 // ---- the convolution triangle (kernels/conv.h) ----
+enum class Act : std::uint8_t { none, relu, leaky_relu, tanh };
+// What a batch norm needs to know of the tensor x that it normalises: (1,C) each, rstd = 1 / sqrt(var + eps).
+struct BatchStatistics {
+  Tensor mean, rstd;
+  double eps = 1e-5;
+};
+// What follows a convolution and runs within its kernel: y = act(conv + bias).
+struct ConvThen {
+  Tensor bias = {};  // (channels of the result), or empty
+  Act act = Act::none;
+  double slope = 0.2;                     // of leaky_relu
+  BatchStatistics* statistics = nullptr;  // filled with those of the result, for batch_norm
+};
 struct ConvOptions {
   std::int64_t stride_h = 1, stride_w = 1;
   std::int64_t pad_top = 0, pad_bottom = 0, pad_left = 0, pad_right = 0;
@@ -118,9 +131,10 @@ struct ConvOptions {
 };
 ConvOptions conv_options(std::int64_t stride, std::int64_t padding, std::int64_t groups = 1);
 // x (N,H,W,C), w (O,kh,kw,C/groups) -> (N,H',W',O), H' = floor((H + pad_top + pad_bottom - kh) / stride_h) + 1.
-Tensor conv2d(const Tensor& x, const Tensor& w, const ConvOptions& options);
+Tensor conv2d(const Tensor& x, const Tensor& w, const ConvOptions& options, const ConvThen& then = {});
 // y (N,h,w,O), w (O,kh,kw,C/groups) -> (N,H,W,C), H = (h-1)*stride_h - pad_top - pad_bottom + kh + output_padding.
-Tensor conv2d_transpose(const Tensor& y, const Tensor& w, const ConvOptions& options, std::int64_t output_padding = 0);
+Tensor conv2d_transpose(const Tensor& y, const Tensor& w, const ConvOptions& options, std::int64_t output_padding = 0,
+                        const ConvThen& then = {});
 // The three corners with the geometry spelled out.
 Tensor conv2d(const Tensor& x, const Tensor& w, const ConvGeometry& g);
 Tensor conv2d_transpose(const Tensor& w, const Tensor& y, const ConvGeometry& g);
@@ -132,9 +146,10 @@ struct RunningStatistics {
   Tensor mean, var;
   double momentum = 0.1;
 };
-// gamma, beta (C), or empty for none. eps is added to the variance.
+// gamma, beta (C), or empty for none. eps is added to the variance. `known`: the statistics of x, where the convolution
+// that made x was asked for them with the same eps.
 Tensor batch_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, double eps = 1e-5, double slope = 1,
-                  const RunningStatistics* running = nullptr);
+                  const RunningStatistics* running = nullptr, const BatchStatistics* known = nullptr);
 Tensor batch_norm_inference(const Tensor& x, const Tensor& gamma, const Tensor& beta, const RunningStatistics& running,
                             double eps = 1e-5, double slope = 1);
 Tensor instance_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, double eps = 1e-5, double slope = 1);

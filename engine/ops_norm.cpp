@@ -74,14 +74,21 @@ void check_affine(const char* name, const Tensor& x, const Tensor& gamma, const 
 }
 
 Tensor normalise(const char* name, const NormCall& n, const Tensor& x, const Tensor& gamma, const Tensor& beta,
-                 const RunningStatistics* running) {
+                 const RunningStatistics* running = nullptr, const BatchStatistics* known = nullptr) {
   check_affine(name, x, gamma, beta);
   require(n.slope >= 0 && n.slope <= 1, "[{}] slope {} is outside [0, 1]", name, n.slope);
   const DType t = kernels::statistics_type(x.dtype());
-  Saved saved{empty({n.shape.b, n.shape.g}, t), empty({n.shape.b, n.shape.g}, t)};
-  Tensor scratch = scratch_of(kernels::norm_statistics_scratch(x.device(), n.shape), t);
-  launch(name, 4 * static_cast<double>(x.size()), kernels::norm_statistics, x.device(), n.shape, n.eps, x.view(),
-         saved.mean.view(), saved.rstd.view(), view(scratch));
+  Saved saved;
+  if (known) {
+    require(known->eps == n.eps && known->mean && known->mean.shape() == Shape{n.shape.b, n.shape.g},
+            "[{}] the statistics are not those of x {} with eps {}", name, x, n.eps);
+    saved = {known->mean, known->rstd};
+  } else {
+    saved = {empty({n.shape.b, n.shape.g}, t), empty({n.shape.b, n.shape.g}, t)};
+    Tensor scratch = scratch_of(kernels::norm_statistics_scratch(x.device(), n.shape), t);
+    launch(name, 4 * static_cast<double>(x.size()), kernels::norm_statistics, x.device(), n.shape, n.eps, x.view(),
+           saved.mean.view(), saved.rstd.view(), view(scratch));
+  }
   if (running)
     launch(name, 0, kernels::norm_running, x.device(), n.shape, n.eps, running->momentum, saved.mean.view(),
            saved.rstd.view(), running->mean.view(), running->var.view(), current_context().finite.view());
@@ -104,9 +111,9 @@ std::int64_t positions(const Tensor& x) {  // H*W of one sample
 }  // namespace
 
 Tensor batch_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, double eps, double slope,
-                  const RunningStatistics* running) {
+                  const RunningStatistics* running, const BatchStatistics* known) {
   const std::int64_t c = x.shape().last();
-  return normalise("batch_norm", {{1, x.dim(0) * positions(x), c, 1}, eps, slope}, x, gamma, beta, running);
+  return normalise("batch_norm", {{1, x.dim(0) * positions(x), c, 1}, eps, slope}, x, gamma, beta, running, known);
 }
 Tensor batch_norm_inference(const Tensor& x, const Tensor& gamma, const Tensor& beta, const RunningStatistics& running,
                             double eps, double slope) {
@@ -116,19 +123,18 @@ Tensor batch_norm_inference(const Tensor& x, const Tensor& gamma, const Tensor& 
   return slope == 1 ? v : leaky_relu(v, slope);
 }
 Tensor instance_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, double eps, double slope) {
-  return normalise("instance_norm", {{x.dim(0), positions(x), x.shape().last(), 1}, eps, slope}, x, gamma, beta,
-                   nullptr);
+  return normalise("instance_norm", {{x.dim(0), positions(x), x.shape().last(), 1}, eps, slope}, x, gamma, beta);
 }
 Tensor group_norm(const Tensor& x, std::int64_t groups, const Tensor& gamma, const Tensor& beta, double eps,
                   double slope) {
   const std::int64_t c = x.shape().last();
   require(groups >= 1 && c % groups == 0, "[group_norm] {} groups do not divide the channels of x {}", groups, x);
-  return normalise("group_norm", {{x.dim(0), positions(x), groups, c / groups}, eps, slope}, x, gamma, beta, nullptr);
+  return normalise("group_norm", {{x.dim(0), positions(x), groups, c / groups}, eps, slope}, x, gamma, beta);
 }
 Tensor layer_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, double eps) {
   const NormCall n{{x.dim(0), positions(x), 1, x.shape().last()}, eps, 1};
-  if (!gamma || gamma.rank() == 1) return normalise("layer_norm", n, x, gamma, beta, nullptr);
-  return normalise("layer_norm", n, x, {}, {}, nullptr) * gamma + beta;
+  if (!gamma || gamma.rank() == 1) return normalise("layer_norm", n, x, gamma, beta);
+  return normalise("layer_norm", n, x, {}, {}) * gamma + beta;
 }
 
 }  // namespace duel

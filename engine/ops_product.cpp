@@ -1,4 +1,6 @@
 // Matrix products and the convolution triangle: multilinear forms whose gradients are each other.
+#include <algorithm>
+
 #include "engine/error.h"
 #include "engine/launch.h"
 #include "engine/ops.h"
@@ -14,6 +16,8 @@ const Op matmul_op{"matmul", "y[i,j] = sum over p of a[i,p] b[p,j]"};
 const Op conv2d_op{"conv2d", "y = dT/dy, T = sum of x[n,iS+r-P,jS+s-P,c] w[o,r,s,c] y[n,i,j,o]"};
 const Op conv2d_transpose_op{"conv2d_transpose", "x = dT/dx"};
 const Op conv2d_weight_op{"conv2d_weight", "w = dT/dw"};
+const Op conv2d_then_op{"conv2d_then", "y = act(conv2d(x, w) + bias)"};
+const Op conv2d_transpose_then_op{"conv2d_transpose_then", "y = act(conv2d_transpose(x, w) + bias)"};
 
 MatmulShape matmul_shape(const Tensor& a, const Tensor& b, bool ta, bool tb) {
   require(a.rank() >= 2 && a.rank() == b.rank() && a.dtype() == b.dtype(), "[matmul] cannot multiply {} and {}", a, b);
@@ -80,28 +84,89 @@ void check_corner(const Op& op, ConvSlot slot, const Tensor& t, const ConvGeomet
           names[static_cast<int>(slot)], t, corner_shape(slot, g));
 }
 
-// One corner of the triangle from the two others; its rule is the same function for the other corners.
-Tensor triangle(ConvSlot out, const Tensor& first, const Tensor& second, const ConvGeometry& g) {
-  const ConvSlot a = out == ConvSlot::x ? ConvSlot::w : ConvSlot::x, b = out == ConvSlot::y ? ConvSlot::w : ConvSlot::y;
-  const Op& op = corner_op(out);
-  check_corner(op, a, first, g);
-  check_corner(op, b, second, g);
+// A corner and the two that it is computed from, in the order x, w, y.
+struct Corners {
+  ConvSlot out;
+  ConvGeometry g;
+  ConvSlot first() const { return out == ConvSlot::x ? ConvSlot::w : ConvSlot::x; }
+  ConvSlot second() const { return out == ConvSlot::y ? ConvSlot::w : ConvSlot::y; }
+};
+double slope_of(const ConvThen& then) {
+  return then.act == Act::relu ? 0 : then.act == Act::leaky_relu ? then.slope : 1;
+}
+
+// Runs the kernel.
+Tensor compute(const Op& op, const Corners& c, const Tensor& first, const Tensor& second, const ConvThen& then) {
+  check_corner(op, c.first(), first, c.g);
+  check_corner(op, c.second(), second, c.g);
+  require(std::max({c.g.xh, c.g.xw, c.g.yh, c.g.yw}) <= kernels::largest_map,
+          "[{}] expected images of at most {} rows and columns, found {} and {}", op.name, kernels::largest_map, first,
+          second);
   require(first.dtype() == second.dtype(), "[{}] types differ: {} and {}", op.name, first, second);
-  Tensor y = empty(corner_shape(out, g), first.dtype());
-  const std::size_t bytes = kernels::conv_workspace(y.device(), out, g, y.dtype());
+  Tensor y = empty(corner_shape(c.out, c.g), first.dtype());
+  BatchStatistics* s = then.statistics;
+  if (s) s->mean = s->rstd = Tensor();
+  const std::size_t bytes = kernels::conv_workspace(y.device(), c.out, c.g, y.dtype(), s != nullptr);
   Tensor workspace = bytes ? empty({static_cast<std::int64_t>(bytes)}, DType::u8) : Tensor();
-  launch(op.name, g.flops(), kernels::conv, y.device(), out, g, first.view(), second.view(), y.view(),
-         workspace ? workspace.view() : kernels::View{});
-  return record(op, y, {first, second}, [out, a, b, first, second, g](const Call& c) {
-    // The corners in the order x, w, y; the one computed here is replaced by its gradient.
-    auto corner = [&](ConvSlot s) -> const Tensor& { return s == out ? c.dy : s == a ? first : second; };
-    auto towards = [&](ConvSlot s) {
-      return s == ConvSlot::x   ? triangle(s, corner(ConvSlot::w), corner(ConvSlot::y), g)
-             : s == ConvSlot::w ? triangle(s, corner(ConvSlot::x), corner(ConvSlot::y), g)
-                                : triangle(s, corner(ConvSlot::x), corner(ConvSlot::w), g);
-    };
-    return Grads{c.needs(0) ? towards(a) : Tensor(), c.needs(1) ? towards(b) : Tensor()};
+  const auto view = [](const Tensor& t) { return t ? t.view() : kernels::View{}; };
+  if (!then.bias && then.act == Act::none && !s) {
+    launch(op.name, c.g.flops(), kernels::conv, y.device(), c.out, c.g, first.view(), second.view(), y.view(),
+           view(workspace));
+    return y;
+  }
+  if (then.bias)
+    require(then.bias.shape() == Shape{y.shape().last()} && then.bias.dtype() == y.dtype(),
+            "[{}] the bias {} does not fit the channels of the result {}", op.name, then.bias, y);
+  if (s) {
+    const DType t = y.dtype() == DType::bf16 ? DType::f32 : y.dtype();
+    s->mean = empty({1, y.shape().last()}, t);
+    s->rstd = empty({1, y.shape().last()}, t);
+  }
+  launch(op.name, c.g.flops() + 4 * static_cast<double>(y.size()), kernels::conv_finished, y.device(), c.out, c.g,
+         kernels::ConvFinish{slope_of(then), then.act == Act::tanh, s ? s->eps : 0}, first.view(), second.view(),
+         view(then.bias), y.view(), s ? s->mean.view() : kernels::View{}, s ? s->rstd.view() : kernels::View{},
+         view(workspace));
+  return y;
+}
+
+Tensor triangle(const Corners& c, const Tensor& first, const Tensor& second, const ConvThen& then = {});
+
+// The gradients of a corner, dy being its own: the same function for the other corners, with dy in its place.
+Grads corner_gradients(const Corners& c, const Tensor& first, const Tensor& second, const Tensor& dy, bool of_first,
+                       bool of_second) {
+  auto corner = [&](ConvSlot s) -> const Tensor& { return s == c.out ? dy : s == c.first() ? first : second; };
+  auto towards = [&](ConvSlot s) {
+    const Corners other{s, c.g};
+    return triangle(other, corner(other.first()), corner(other.second()));
+  };
+  return {of_first ? towards(c.first()) : Tensor(), of_second ? towards(c.second()) : Tensor()};
+}
+
+// One corner of the triangle from the two others. Of `then` only the statistics.
+Tensor triangle(const Corners& c, const Tensor& first, const Tensor& second, const ConvThen& then) {
+  const Op& op = corner_op(c.out);
+  return record(op, compute(op, c, first, second, then), {first, second}, [c, first, second](const Call& call) {
+    return corner_gradients(c, first, second, call.dy, call.needs(0), call.needs(1));
   });
+}
+
+// The corners y and x with all that follows.
+Tensor triangle_then(const Corners& c, const Tensor& first, const Tensor& second, const ConvThen& then) {
+  if (!then.bias && then.act == Act::none) return triangle(c, first, second, then);
+  const Op& op = c.out == ConvSlot::x ? conv2d_transpose_then_op : conv2d_then_op;
+  std::vector<Tensor> inputs{first, second};
+  if (then.bias) inputs.push_back(then.bias);
+  const double slope = slope_of(then);
+  require(slope >= 0 && slope <= 1, "[{}] slope {} is outside [0, 1]", op.name, slope);
+  return record(
+      op, compute(op, c, first, second, then), inputs,
+      [c, first, second, slope, tanh = then.act == Act::tanh](const Call& call) {
+        Tensor dv = tanh ? tanh_grad(call.dy, call.y) : slope == 1 ? call.dy : leaky_relu_grad(call.dy, call.y, slope);
+        Grads out = corner_gradients(c, first, second, dv, call.needs(0), call.needs(1));
+        if (call.need.size() == 3) out.push_back(call.needs(2) ? sum_to(dv, {dv.shape().last()}) : Tensor());
+        return out;
+      },
+      then.act == Act::none ? Saves::nothing : Saves::output);
 }
 
 void check_options(const Op& op, const Tensor& x, const Tensor& w, const ConvOptions& o) {
@@ -135,7 +200,7 @@ ConvOptions conv_options(std::int64_t stride, std::int64_t padding, std::int64_t
   return {stride, stride, padding, padding, padding, padding, groups};
 }
 
-Tensor conv2d(const Tensor& x, const Tensor& w, const ConvOptions& o) {
+Tensor conv2d(const Tensor& x, const Tensor& w, const ConvOptions& o, const ConvThen& then) {
   check_options(conv2d_op, x, w, o);
   ConvGeometry g = common_geometry(w, o);
   require(x.dim(3) == g.c, "[conv2d] x has {} channels but w expects {}: x {}, w {}", x.dim(3), g.c, x, w);
@@ -146,10 +211,11 @@ Tensor conv2d(const Tensor& x, const Tensor& w, const ConvOptions& o) {
   require(h >= 0 && width >= 0, "[conv2d] a kernel of {} x {} is larger than the padded image: x {}", g.kh, g.kw, x);
   g.yh = h / o.stride_h + 1;
   g.yw = width / o.stride_w + 1;
-  return conv2d(x, w, g);
+  return triangle_then({ConvSlot::y, g}, x, w, then);
 }
 
-Tensor conv2d_transpose(const Tensor& y, const Tensor& w, const ConvOptions& o, std::int64_t output_padding) {
+Tensor conv2d_transpose(const Tensor& y, const Tensor& w, const ConvOptions& o, std::int64_t output_padding,
+                        const ConvThen& then) {
   check_options(conv2d_transpose_op, y, w, o);
   ConvGeometry g = common_geometry(w, o);
   require(y.dim(3) == g.o, "[conv2d_transpose] the input has {} channels but w expects {}: input {}, w {}", y.dim(3),
@@ -162,13 +228,15 @@ Tensor conv2d_transpose(const Tensor& y, const Tensor& w, const ConvOptions& o, 
   g.xh = (g.yh - 1) * o.stride_h - o.pad_top - o.pad_bottom + g.kh + output_padding;
   g.xw = (g.yw - 1) * o.stride_w - o.pad_left - o.pad_right + g.kw + output_padding;
   require(g.xh >= 1 && g.xw >= 1, "[conv2d_transpose] the result would be {} x {}: input {}, w {}", g.xh, g.xw, y, w);
-  return conv2d_transpose(w, y, g);
+  return triangle_then({ConvSlot::x, g}, w, y, then);
 }
 
-Tensor conv2d(const Tensor& x, const Tensor& w, const ConvGeometry& g) { return triangle(ConvSlot::y, x, w, g); }
+Tensor conv2d(const Tensor& x, const Tensor& w, const ConvGeometry& g) { return triangle({ConvSlot::y, g}, x, w); }
 Tensor conv2d_transpose(const Tensor& w, const Tensor& y, const ConvGeometry& g) {
-  return triangle(ConvSlot::x, w, y, g);
+  return triangle({ConvSlot::x, g}, w, y);
 }
-Tensor conv2d_weight(const Tensor& x, const Tensor& y, const ConvGeometry& g) { return triangle(ConvSlot::w, x, y, g); }
+Tensor conv2d_weight(const Tensor& x, const Tensor& y, const ConvGeometry& g) {
+  return triangle({ConvSlot::w, g}, x, y);
+}
 
 }  // namespace duel

@@ -3,8 +3,11 @@
 //   few       few channels in the image or in the result of slots x and y: conv_few.cuh
 //   product   everything else: a product whose operand is gathered from an image (product.h)
 #include "kernels/conv.h"
+#include "kernels/conv_finish.h"
 #include "kernels/gpu/conv_few.cuh"
+#include "kernels/gpu/moments.h"
 #include "kernels/gpu/product.h"
+#include "kernels/norm.h"
 
 namespace duel::kernels::DUEL_GPU {
 namespace {
@@ -69,7 +72,7 @@ Product product_of(ConvSlot slot, const ConvGeometry& g, View a, View b, View ou
 Few few_of(ConvSlot slot, const ConvGeometry& g) {
   const std::int64_t taps = g.kh * g.kw * g.c;
   const bool to_x = slot == ConvSlot::x;
-  return {gather_of(slot, g), static_cast<int>(to_x ? g.c : g.o), to_x ? 1 : taps, to_x ? taps : 1, g.c};
+  return {gather_of(slot, g), static_cast<int>(to_x ? g.c : g.o), to_x ? 1 : taps, to_x ? taps : 1, g.c, {}};
 }
 // Weights of one of the many channels that a phase meets at most.
 std::int64_t weights(const Few& f, std::int64_t few) {
@@ -84,8 +87,9 @@ bool is_few(ConvSlot slot, const ConvGeometry& g) {
 }
 
 template <class T>
-void run_few(ConvSlot slot, const ConvGeometry& g, View a, View b, View out) {
-  const Few f = few_of(slot, g);
+void run_few(ConvSlot slot, const ConvGeometry& g, const Finish& finish, View a, View b, View out) {
+  Few f = few_of(slot, g);
+  f.finish = finish;
   const T *image = (slot == ConvSlot::x ? b : a).as<T>(), *w = (slot == ConvSlot::x ? a : b).as<T>();
   const auto blocks = static_cast<unsigned>(ceil_div(f.gather.pixels, few_block_pixels));
   const auto slices = static_cast<unsigned>(ceil_div(f.columns, few_slice));
@@ -100,23 +104,60 @@ void run_few(ConvSlot slot, const ConvGeometry& g, View a, View b, View out) {
     LAUNCH((conv_to_few<T>), dim3(blocks, 1, phases), block_threads, bytes(f.columns), f, image, w, out.as<T>());
 }
 
+NormShape channels_of(ConvSlot slot, const ConvGeometry& g) {
+  const bool to_x = slot == ConvSlot::x;
+  return {1, to_x ? g.n * g.xh * g.xw : g.n * g.yh * g.yw, to_x ? g.c : g.o, 1};
+}
+// Whether the tiles of a product leave their moments, and in how many pieces.
+int pieces_of(ConvSlot slot, const ConvGeometry& g, DType dtype) {
+  if (is_matmul(g) || is_few(slot, g)) return 0;
+  return moment_pieces(slot, product_of(slot, g, {}, {}, {}), dtype);
+}
+
 }  // namespace
 
-std::size_t conv_workspace(ConvSlot slot, const ConvGeometry& g, DType dtype) {
-  if (is_matmul(g)) return matmul_workspace(matmul_of(slot, g), dtype);
-  return is_few(slot, g) ? 0 : product_workspace(slot, product_of(slot, g, {}, {}, {}), dtype);
+std::size_t conv_workspace(ConvSlot slot, const ConvGeometry& g, DType dtype, bool statistics) {
+  std::size_t bytes = is_matmul(g)      ? matmul_workspace(matmul_of(slot, g), dtype)
+                      : is_few(slot, g) ? 0
+                                        : product_workspace(slot, product_of(slot, g, {}, {}, {}), dtype);
+  if (!statistics) return bytes;
+  const NormShape shape = channels_of(slot, g);
+  const std::int64_t pieces = pieces_of(slot, g, dtype);
+  const std::int64_t floats = pieces ? pieces * (2 * shape.g + 1) : norm_statistics_scratch(Device::cuda, shape);
+  return std::max(bytes, static_cast<std::size_t>(floats) * sizeof(float));
+}
+
+void conv_finished(ConvSlot slot, ConvGeometry g, ConvFinish finish, View a, View b, View bias, View out, View mean,
+                   View rstd, View workspace) {
+  const Finish f{bias.data, static_cast<float>(finish.slope), finish.tanh};
+  const NormShape shape = channels_of(slot, g);
+  int pieces = 0;
+  if (out.size() == 0) {
+  } else if (is_matmul(g)) {
+    const bool exchanged = slot != ConvSlot::y;
+    run_matmul(matmul_of(slot, g), exchanged ? b : a, exchanged ? a : b, out, workspace);
+    finish_in_place(&map, finish, bias, out);
+  } else if (is_few(slot, g)) {
+    dispatch_storage(out.dtype, [&](auto t) { run_few<decltype(t)>(slot, g, f, a, b, out); });
+  } else {
+    Product p = product_of(slot, g, a, b, out);
+    if (!f.tanh) p.finish = f;
+    pieces = mean && !f.tanh ? moment_pieces(slot, p, out.dtype) : 0;
+    if (pieces) {
+      auto* pairs = workspace.as<float2>();
+      p.moments = {pairs, reinterpret_cast<float*>(pairs + shape.g * pieces), pieces};
+    }
+    run_product(slot, p, out.dtype, workspace);
+    if (f.tanh) finish_in_place(&map, finish, bias, out);
+  }
+  if (mean && pieces)
+    merge_moments(shape, finish.eps, workspace.as<float2>(), pieces, mean.as<float>(), rstd.as<float>());
+  else if (mean)
+    norm_statistics(shape, finish.eps, out, mean, rstd, workspace);
 }
 
 void conv(ConvSlot slot, ConvGeometry g, View a, View b, View out, View workspace) {
-  if (out.size() == 0) return;
-  if (is_matmul(g)) {
-    const bool exchanged = slot != ConvSlot::y;
-    run_matmul(matmul_of(slot, g), exchanged ? b : a, exchanged ? a : b, out, workspace);
-  } else if (is_few(slot, g)) {
-    dispatch_storage(out.dtype, [&](auto t) { run_few<decltype(t)>(slot, g, a, b, out); });
-  } else {
-    run_product(slot, product_of(slot, g, a, b, out), out.dtype, workspace);
-  }
+  conv_finished(slot, g, {}, a, b, {}, out, {}, {}, workspace);
 }
 
 }  // namespace duel::kernels::DUEL_GPU

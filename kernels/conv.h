@@ -34,6 +34,8 @@ struct ConvGeometry {
 
 namespace kernels {
 
+inline constexpr std::int64_t largest_map = 32767;  // rows or columns of x and y
+
 enum class ConvSlot : std::uint8_t { x, w, y };  // which corner of the triangle is computed
 
 // The kernel writes `out` (the tensor of corner `slot`) from the two others, given in the order x, w, y without it:
@@ -44,6 +46,19 @@ enum class ConvSlot : std::uint8_t { x, w, y };  // which corner of the triangle
 // always the reference loops.
 DUEL_KERNEL(conv, ConvSlot slot, ConvGeometry g, View a, View b, View out, View workspace);
 
+// A convolution as a layer has it, slots y and x only. With q the channel of `out`:
+//   out[.., q] = act(v + bias[q]),  v the sum above;  act(t) = tanh(t), or t > 0 ? t : slope * t
+//   mean[q] = the mean of out[.., q] over all pixels of all images, rstd[q] = 1 / sqrt(its variance + eps)
+// bias (channels of out), of out's type: empty for none. mean, rstd (1, channels), f32 or with f64 f64: both empty
+// where no batch norm follows. A GPU does all this while the sums are still in registers, where it can.
+struct ConvFinish {
+  double slope = 1;  // 1: no activation, 0: ReLU
+  bool tanh = false;
+  double eps = 0;
+};
+DUEL_KERNEL(conv_finished, ConvSlot slot, ConvGeometry g, ConvFinish finish, View a, View b, View bias, View out,
+            View mean, View rstd, View workspace);
+
 namespace cpu {
 // Bytes of workspace that conv needs on this device; also builds and caches the primitive for this shape.
 std::size_t conv_workspace(ConvSlot slot, const ConvGeometry& g, DType dtype);
@@ -53,20 +68,22 @@ bool reference();
 }  // namespace cpu
 
 namespace cuda_host {
-std::size_t conv_workspace(ConvSlot slot, const ConvGeometry& g, DType dtype);
+std::size_t conv_workspace(ConvSlot slot, const ConvGeometry& g, DType dtype, bool statistics);
 }
 #ifdef DUEL_CUDA
 namespace cuda {
-std::size_t conv_workspace(ConvSlot slot, const ConvGeometry& g, DType dtype);
+std::size_t conv_workspace(ConvSlot slot, const ConvGeometry& g, DType dtype, bool statistics);
 }
 #endif
 
-inline std::size_t conv_workspace(Device device, ConvSlot slot, const ConvGeometry& g, DType dtype) {
+// `statistics`: conv_finished is to write them.
+inline std::size_t conv_workspace(Device device, ConvSlot slot, const ConvGeometry& g, DType dtype,
+                                  bool statistics = false) {
   if (device == Device::cpu) return cpu::conv_workspace(slot, g, dtype);
 #ifdef DUEL_CUDA
-  if (device == Device::cuda) return cuda::conv_workspace(slot, g, dtype);
+  if (device == Device::cuda) return cuda::conv_workspace(slot, g, dtype, statistics);
 #endif
-  return cuda_host::conv_workspace(slot, g, dtype);
+  return cuda_host::conv_workspace(slot, g, dtype, statistics);
 }
 
 }  // namespace kernels

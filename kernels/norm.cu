@@ -9,6 +9,7 @@
 #include <type_traits>
 
 #include "kernels/gpu/grid.cuh"
+#include "kernels/gpu/moments.h"
 #include "kernels/norm.h"
 
 namespace duel::kernels::DUEL_GPU {
@@ -191,16 +192,18 @@ __global__ void __launch_bounds__(block_threads)
   }
 }
 
-// The statistics of each (b, g) from its k * pieces pairs. `lanes` neighbours share a group.
+// The statistics of each (b, g) from its k * pieces pairs. `lanes` neighbours share a group. counts: the positions of
+// each piece; null for those of Cut.
 __global__ void __launch_bounds__(block_threads)
-    group_statistics(Cut n, int lanes, float eps, const float2* __restrict__ pairs, float* __restrict__ mean,
-                     float* __restrict__ rstd) {
+    group_statistics(Cut n, int lanes, float eps, const float2* __restrict__ pairs, const float* __restrict__ counts,
+                     float* __restrict__ mean, float* __restrict__ rstd) {
   const std::int64_t group = global_thread() / lanes, groups = static_cast<std::int64_t>(n.b) * n.g;
   const int lane = static_cast<int>(threadIdx.x) % lanes;
   const int entries = group < groups ? n.k * n.pieces : 0;
   const float2* p = pairs + group * n.k * n.pieces;
   const float all = static_cast<float>(n.s) * static_cast<float>(n.k);
   auto positions = [&](int i) {
+    if (counts) return counts[i % n.pieces];
     const std::int64_t left = n.s - i % n.pieces * n.piece;
     return static_cast<float>(left < n.piece ? left : n.piece);
   };
@@ -424,8 +427,16 @@ void norm_statistics(NormShape s, double eps, View x, View mean, View rstd, View
     if (entries == 1) return;
     const int lanes = lanes_for(entries);
     LAUNCH((group_statistics), blocks_of(groups, lanes), block_threads, 0, n, lanes, static_cast<float>(eps),
-           scratch.as<float2>(), mean.as<float>(), rstd.as<float>());
+           scratch.as<float2>(), static_cast<const float*>(nullptr), mean.as<float>(), rstd.as<float>());
   });
+}
+
+void merge_moments(const NormShape& s, double eps, const float2* pairs, int pieces, float* mean, float* rstd) {
+  const Cut n{s.s, 1, static_cast<int>(s.g), static_cast<int>(s.g), 1, 0, pieces, 0};
+  const int lanes = lanes_for(pieces);
+  const auto* counts = reinterpret_cast<const float*>(pairs + s.g * pieces);
+  LAUNCH((group_statistics), blocks_of(s.g, lanes), block_threads, 0, n, lanes, static_cast<float>(eps), pairs, counts,
+         mean, rstd);
 }
 
 void norm_apply(NormShape s, double slope, View x, View mean, View rstd, View gamma, View beta, View y) {

@@ -16,25 +16,19 @@ struct Cut {
   int tiles_m = 1, tiles_n = 1, splits = 1, steps = 0;
 };
 
-// What happens to a sum before it is stored. A layer's bias and activation can go here.
-struct Plain {
-  __device__ float operator()(float sum, int) const { return sum; }
-};
-
 template <class T>
 struct alignas(2 * sizeof(T)) Two {
   T a, b;
 };
 
 // Stores the sums of a tile: into the result, or as f32 into a split's partial result.
-template <class T, Form form, class Finish = Plain>
+template <class T, Form form>
 struct Writer {
   const Product& p;
   const Window& window;
   T* out;
   float* partial;
   int rows, columns, first_row, first_column;
-  Finish finish{};
 
   // Where row i of the tile begins; negative: nowhere.
   __device__ std::int64_t row(int i) const {
@@ -50,7 +44,7 @@ struct Writer {
     if (partial)
       partial[at] = v;
     else
-      out[at] = T(finish(v, n));
+      out[at] = T(v);
   }
   // Columns j and j+1; j is even.
   __device__ void two(std::int64_t at, int j, float v, float w) const {
@@ -62,10 +56,84 @@ struct Writer {
       if (partial)
         *reinterpret_cast<Two<float>*>(partial + at + n) = {v, w};
       else
-        *reinterpret_cast<Two<T>*>(out + at + n) = {T(finish(v, n)), T(finish(w, n + 1))};
+        *reinterpret_cast<Two<T>*>(out + at + n) = {T(v), T(w)};
     }
   }
 };
+
+// Bias and activation, rounded as the result will be, so that the moments are those of what is stored. first_q: the
+// channel of the tile's first column; columns from `end` on are none.
+template <class Core>
+__device__ void finish_sums(Core& core, const Finish& f, int first_q, int end) {
+  using T = typename Core::Type;
+#pragma unroll
+  for (int c = 0; c < Core::columns; ++c) {
+    const int q = first_q + core.column(c);
+    const float bias = f.bias && q < end ? static_cast<float>(static_cast<const T*>(f.bias)[q]) : 0.0f;
+#pragma unroll
+    for (int r = 0; r < Core::rows; ++r) {
+      const float v = core.at(r, c) + bias;
+      core.at(r, c) = static_cast<float>(T(v > 0 ? v : f.slope * v));
+    }
+  }
+}
+
+// The moments of one tile's columns: means first, then deviations from them, each summed over a thread's rows, the
+// lanes and the warps that share a column. `shared` is free for use. first_q, end: as above.
+template <int size, class Core, class Writer>
+__device__ void write_moments(Core& core, const Writer& writer, const Moments& m, int piece, int first_q, int end,
+                              float* shared) {
+  constexpr int rows = Core::rows, columns = Core::columns, parts = Core::parts;
+  float *sums = shared, *squares = sums + parts * size, *counts = squares + parts * size;
+  const auto over_lanes = [](float v) {
+#pragma unroll
+    for (int distance = Core::columns_repeat; distance < 32; distance *= 2) v += __shfl_xor_sync(~0u, v, distance);
+    return v;
+  };
+  const auto over_parts = [](const float* of, int step) {
+    float v = of[0];
+#pragma unroll
+    for (int p = 1; p < parts; ++p) v += of[p * step];
+    return v;
+  };
+  const bool writes = threadIdx.x % 32 < Core::columns_repeat;
+  const int part = core.part();
+  unsigned exists = 0;  // a bit for each row: there are few registers to spare
+#pragma unroll
+  for (int r = 0; r < rows; ++r) exists |= writer.row(core.row(r)) >= 0 ? 1u << r : 0u;
+  const float count = over_lanes(static_cast<float>(__popc(exists)));
+  __syncthreads();  // nobody reads the tiles any more
+  if (writes && core.column(0) == 0) counts[part] = count;
+#pragma unroll
+  for (int c = 0; c < columns; ++c) {
+    float sum = 0;
+#pragma unroll
+    for (int r = 0; r < rows; ++r) sum += exists >> r & 1 ? core.at(r, c) : 0.0f;
+    sum = over_lanes(sum);
+    if (writes) sums[part * size + core.column(c)] = sum;
+  }
+  __syncthreads();
+  const float all = over_parts(counts, 1), share = all > 0 ? 1 / all : 0.0f;
+#pragma unroll
+  for (int c = 0; c < columns; ++c) {
+    const float mean = over_parts(sums + core.column(c), size) * share;
+    float sum = 0;
+#pragma unroll
+    for (int r = 0; r < rows; ++r) {
+      const float d = core.at(r, c) - mean;
+      sum += exists >> r & 1 ? d * d : 0.0f;
+    }
+    sum = over_lanes(sum);
+    if (writes) squares[part * size + core.column(c)] = sum;
+  }
+  __syncthreads();
+  const int column = threadIdx.x, q = first_q + column;
+  if (column < size && q < end) {
+    m.pairs[static_cast<std::int64_t>(q) * m.pieces + piece] =
+        make_float2(over_parts(sums + column, size) * share, over_parts(squares + column, size));
+    if (q == 0) m.counts[piece] = all;
+  }
+}
 
 template <class T, Form form>
 __device__ auto a_operand(const Product& p, const Window& window, std::int64_t batch, int depth) {
@@ -82,6 +150,60 @@ __device__ auto b_operand(const Product& p, const Window& window, std::int64_t b
     return Other<T, form>{static_cast<const T*>(p.other) + batch * p.other_batch, p, window, depth};
 }
 
+// One tile of one product of the batch, one phase of the grid, one range of k: that is a block, in this order, the
+// columns' tiles first.
+struct Place {
+  int tile_n, tile_m, split, phase, batch;
+  __device__ Place(const Product& p, const Cut& cut, unsigned block) {
+    const auto next = [&](int count) {
+      const unsigned at = block % static_cast<unsigned>(count);
+      block /= static_cast<unsigned>(count);
+      return static_cast<int>(at);
+    };
+    tile_n = next(cut.tiles_n);
+    tile_m = next(cut.tiles_m);
+    split = next(cut.splits);
+    phase = next(p.gather.phases());
+    batch = static_cast<int>(block);
+  }
+};
+
+// The same number, of which the compiler does not know that it has it already.
+__device__ inline unsigned again(unsigned n) {
+#ifdef __CUDA_ARCH__
+  asm volatile("" : "+r"(n));
+#endif
+  return n;
+}
+
+// What follows the sums. The block's place is worked out anew: kept from the beginning it would take registers.
+template <class Core, Form form, int size>
+__device__ void write_tile(Core& core, const Product& p, const Cut& cut, float* partial, float* shared) {
+  using T = typename Core::Type;
+  const Place place(p, cut, blockIdx.x);
+  const Window window = window_of(p.gather, place.phase);
+  const int first_n = place.tile_n * size;
+  const int taps = window.h.taps * window.w.taps * p.gather.channels.divisor;
+  const std::int64_t offset = place.batch * p.out_batch;
+  const Writer<T, form> writer{p,
+                               window,
+                               static_cast<T*>(p.out) + offset,
+                               partial ? partial + place.split * p.out_size + offset : nullptr,
+                               form == Form::w ? p.extent : p.gather.pixels,
+                               form == Form::w ? taps : p.extent,
+                               place.tile_m * size,
+                               first_n};
+  if constexpr (form != Form::w) {
+    const int first_q = place.batch * p.extent + first_n, end = (place.batch + 1) * p.extent;
+    if (!partial) finish_sums(core, p.finish, first_q, end);
+    if (p.moments.pairs)
+      write_moments<size>(core, writer, p.moments, place.phase * cut.tiles_m + place.tile_m, first_q, end, shared);
+    core.write(writer);
+  } else {
+    core.write(writer);
+  }
+}
+
 // How many blocks a multiprocessor is to hold, which bounds their registers. For GPUs before Hopper the compiler needs
 // a few more than two large tiles leave.
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
@@ -94,8 +216,6 @@ inline constexpr int blocks_at_once = size == 128 ? large_tiles
                                       : aligned   ? 4
                                                   : 3;
 
-// One tile of one product of the batch, one phase of the grid, one range of k: that is a block, in this order, the
-// columns' tiles first.
 template <class Core, Form form, int size, bool aligned>
 __global__ void __launch_bounds__(tile_threads<size>, blocks_at_once<size, aligned>)
     product_tiles(Product p, Cut cut, float* partial) {
@@ -103,15 +223,10 @@ __global__ void __launch_bounds__(tile_threads<size>, blocks_at_once<size, align
   constexpr bool a_along_k = form != Form::w, b_along_k = form == Form::y;
   constexpr int depth = 64 / static_cast<int>(sizeof(T)), elements = size * depth, threads = tile_threads<size>;
   DYNAMIC_SHARED(T, tiles);  // (stages, 2, elements)
-  unsigned rest = blockIdx.x;
-  const auto next = [&](int count) {
-    const unsigned at = rest % static_cast<unsigned>(count);
-    rest /= static_cast<unsigned>(count);
-    return static_cast<int>(at);
-  };
-  const int first_n = next(cut.tiles_n) * size, first_m = next(cut.tiles_m) * size, split = next(cut.splits);
-  const Window window = window_of(p.gather, next(p.gather.phases()));
-  const std::int64_t batch = rest;
+  const Place place(p, cut, blockIdx.x);
+  const int first_n = place.tile_n * size, first_m = place.tile_m * size, split = place.split;
+  const Window window = window_of(p.gather, place.phase);
+  const std::int64_t batch = place.batch;
   const int taps = window.h.taps * window.w.taps * p.gather.channels.divisor;
   const int depth_in_all = form == Form::w ? p.gather.pixels : taps;
   const auto a = a_operand<T, form>(p, window, batch, depth_in_all);
@@ -138,19 +253,17 @@ __global__ void __launch_bounds__(tile_threads<size>, blocks_at_once<size, align
     const T* slot = tiles + step % stages * 2 * elements;
     core.step(slot, slot + elements);
   }
-  const int rows = form == Form::w ? p.extent : p.gather.pixels, columns = form == Form::w ? taps : p.extent;
-  core.write(Writer<T, form>{p, window, static_cast<T*>(p.out) + batch * p.out_batch,
-                             partial ? partial + split * p.out_size + batch * p.out_batch : nullptr, rows, columns,
-                             first_m, first_n});
+  write_tile<Core, form, size>(core, p, cut, partial, reinterpret_cast<float*>(tiles));
 }
 
 template <class T>
 __global__ void __launch_bounds__(block_threads)
-    add_partials(std::int64_t n, int splits, const float* __restrict__ partial, T* __restrict__ y) {
+    add_partials(std::int64_t n, int splits, Finish finish, std::int64_t channels, const float* __restrict__ partial,
+                 T* __restrict__ y) {
   for (std::int64_t i = global_thread(); i < n; i += all_threads()) {
     float sum = partial[i];
     for (int s = 1; s < splits; ++s) sum += partial[s * n + i];
-    y[i] = T(sum);
+    y[i] = T(finished<T>(finish, sum, finish.bias ? static_cast<int>(i % channels) : 0));
   }
 }
 
@@ -238,6 +351,11 @@ std::size_t product_workspace(Form form, const Product& p, DType dtype) {
   return p.out_size == 0 ? 0 : bytes_of_partials(plan_of(form, p, dtype, true), p);
 }
 
+int moment_pieces(Form form, const Product& p, DType dtype) {
+  const Plan plan = plan_of(form, p, dtype, true);
+  return plan.cut.splits == 1 && p.out_size > 0 ? plan.cut.tiles_m * p.gather.phases() : 0;
+}
+
 void run_product(Form form, const Product& p, DType dtype, View workspace) {
   if (p.out_size == 0) return;
   Plan plan = plan_of(form, p, dtype, true);
@@ -254,8 +372,8 @@ void run_product(Form form, const Product& p, DType dtype, View workspace) {
   if (!partial) return;
   dispatch_storage(dtype, [&](auto t) {
     using T = decltype(t);
-    LAUNCH((add_partials<T>), blocks_for(p.out_size), block_threads, 0, p.out_size, plan.cut.splits, partial,
-           static_cast<T*>(p.out));
+    LAUNCH((add_partials<T>), blocks_for(p.out_size), block_threads, 0, p.out_size, plan.cut.splits, p.finish,
+           std::int64_t{p.batch} * p.extent, partial, static_cast<T*>(p.out));
   });
 }
 

@@ -183,6 +183,47 @@ void products(Rows& t) {
   t.push_back({"conv2d_transpose", "from 1x1", {{3, 1, 1, 6}, {6, 4, 4, 4}}, [](In x) {
                  return conv2d_transpose(x[0], x[1], conv_options(1, 0));
                }});
+  // With what follows, on each way through the kernels: few channels, tiles, tiles of groups, sums split along k,
+  // matrix products.
+  struct T {
+    Shape x, w, bias;
+    ConvOptions o;
+    Act act;
+  };
+  const std::vector<T> thens{{{2, 8, 8, 3}, {5, 4, 4, 3}, {5}, conv_options(2, 1), Act::leaky_relu},
+                             {{2, 6, 7, 8}, {9, 3, 3, 8}, {9}, conv_options(1, 1), Act::relu},
+                             {{2, 7, 6, 8}, {8, 3, 3, 8}, {}, conv_options(2, 1), Act::leaky_relu},
+                             {{2, 5, 5, 10}, {10, 3, 3, 5}, {10}, conv_options(1, 0, 2), Act::none},
+                             {{1, 4, 4, 40}, {8, 3, 3, 40}, {8}, conv_options(1, 1), Act::leaky_relu},
+                             {{2, 6, 6, 8}, {8, 3, 3, 8}, {8}, conv_options(1, 1), Act::tanh},
+                             {{2, 6, 6, 8}, {3, 3, 3, 8}, {3}, conv_options(1, 1), Act::tanh},
+                             {{2, 3, 3, 8}, {6, 1, 1, 8}, {6}, conv_options(1, 0), Act::tanh},
+                             {{3, 4, 4, 5}, {6, 4, 4, 5}, {6}, conv_options(1, 0), Act::leaky_relu}};
+  const auto then = [](In x, Act act) { return ConvThen{.bias = x.size() > 2 ? x[2] : Tensor(), .act = act}; };
+  for (const T& c : thens) {
+    const Shape y = conv2d(zeros(c.x), zeros(c.w), c.o).shape();
+    std::vector<Shape> to_y{c.x, c.w}, to_x{y, c.w};
+    if (c.bias.rank() > 0) {
+      to_y.push_back(c.bias);
+      to_x.push_back({c.x.last()});
+    }
+    t.push_back({"conv2d_then", "", to_y, [c, then](In x) { return conv2d(x[0], x[1], c.o, then(x, c.act)); }});
+    t.push_back({"conv2d_transpose_then", "", to_x,
+                 [c, then](In x) { return conv2d_transpose(x[0], x[1], c.o, 0, then(x, c.act)); }});
+    // A batch norm that takes its statistics from the convolution.
+    t.push_back({"norm", "after conv2d", to_y, [c, then](In x) {
+                   BatchStatistics statistics;
+                   ConvThen with = then(x, c.act);
+                   with.statistics = &statistics;
+                   return batch_norm(conv2d(x[0], x[1], c.o, with), {}, {}, 1e-5, 1, nullptr, &statistics);
+                 }});
+    t.push_back({"norm", "after conv2d_transpose", to_x, [c, then](In x) {
+                   BatchStatistics statistics;
+                   ConvThen with = then(x, c.act);
+                   with.statistics = &statistics;
+                   return batch_norm(conv2d_transpose(x[0], x[1], c.o, 0, with), {}, {}, 1e-5, 1, nullptr, &statistics);
+                 }});
+  }
   const ConvGeometry g{2, 6, 6, 3, 3, 3, 4, 4, 4, 2, 2, 1, 1, 1};
   t.push_back({"conv2d_weight", "", {{2, 6, 6, 3}, {2, 3, 3, 4}}, [g](In x) { return conv2d_weight(x[0], x[1], g); }});
 }

@@ -91,6 +91,49 @@ double check_conv(ConvSlot slot, const ConvGeometry& g, const Arithmetic& arithm
   return excess(out.to_vector<double>(), wide.to_vector<double>(), terms, arithmetic.dtype);
 }
 
+// The slot with bias, activation and statistics of the result; bias far from 0, where a careless variance cancels.
+void check_finished(ConvSlot slot, const ConvGeometry& g, const kernels::ConvFinish& finish, const Arithmetic& type) {
+  const Device device = default_device();
+  const ConvSlot first = slot == ConvSlot::x ? ConvSlot::w : ConvSlot::x;
+  const ConvSlot second = slot == ConvSlot::y ? ConvSlot::w : ConvSlot::y;
+  const std::vector<double> a = coarse(size_of_corner(first, g), 1), b = coarse(size_of_corner(second, g), 2);
+  const std::int64_t channels = slot == ConvSlot::x ? g.c : g.o, rows = size_of_corner(slot, g) / channels;
+  std::vector<double> bias = coarse(channels, 3);
+  for (double& v : bias) v += finish.tanh ? 0 : 30;
+  const auto run = [&](Device where, DType dtype) {
+    const DeviceScope scope(where);
+    const DType wide = dtype == DType::bf16 ? DType::f32 : dtype;
+    Tensor p = on(where, a, dtype), q = on(where, b, dtype), added = on(where, bias, dtype);
+    Tensor out = full({rows, channels}, std::nan(""), dtype), scratch;
+    Tensor mean = full({channels}, std::nan(""), wide), rstd = full({channels}, std::nan(""), wide);
+    const auto bytes = static_cast<std::int64_t>(kernels::conv_workspace(where, slot, g, dtype, true));
+    if (bytes > 0) scratch = empty({bytes}, DType::u8);
+    kernels::conv_finished.on(where)(slot, g, finish, p.view(), q.view(), added.view(), out.view(), mean.view(),
+                                     rstd.view(), scratch ? scratch.view() : View{});
+    return std::array{out.to_vector<double>(), mean.to_vector<double>(), rstd.to_vector<double>()};
+  };
+  const auto expected = run(Device::cpu, DType::f64);
+  const Tf32Scope scope(type.tf32);
+  const auto mine = run(device, type.dtype);
+  // In bf16 the sum may be rounded before the bias is added, and the result again.
+  const double stored = type.dtype == DType::bf16 ? max_abs(expected[0]) / 128 : 0;
+  CHECK(max_difference(mine[0], expected[0]) <= 4e-6 * (1 + max_abs(expected[0])) + stored);
+  // The statistics are those of the result as it was stored.
+  double worst_mean = 0, worst_rstd = 0;
+  for (std::int64_t c = 0; c < channels; ++c) {
+    double sum = 0, squares = 0;
+    for (std::int64_t r = 0; r < rows; ++r) sum += mine[0][static_cast<std::size_t>(r * channels + c)];
+    for (std::int64_t r = 0; r < rows; ++r)
+      squares += std::pow(mine[0][static_cast<std::size_t>(r * channels + c)] - sum / static_cast<double>(rows), 2);
+    worst_mean = std::max(worst_mean, std::abs(mine[1][static_cast<std::size_t>(c)] - sum / static_cast<double>(rows)));
+    worst_rstd = std::max(worst_rstd, std::abs(mine[2][static_cast<std::size_t>(c)] *
+                                                   std::sqrt(squares / static_cast<double>(rows) + finish.eps) -
+                                               1));
+  }
+  CHECK(worst_mean <= 4e-6 * (1 + max_abs(expected[0])));
+  CHECK(worst_rstd <= 1e-4);
+}
+
 // All three corners in one arithmetic.
 void check_triangle(const std::string& name, const ConvGeometry& g, const Arithmetic& arithmetic) {
   CAPTURE(name);
@@ -198,6 +241,31 @@ GPU_TEST("convolutions without a workspace, and of nothing") {
     none = g;
     none.c = 0;
     CHECK(check_conv(slot, none, arithmetics[0]) <= 1);
+  }
+}
+
+GPU_TEST("convolutions with bias, activation and statistics") {
+  const OrderScope order(on_host::Order::shuffled);
+  const kernels::ConvFinish none{1, false, 1e-5}, leaky{0.2, false, 1e-5}, tanh{1, true, 1e-5};
+  for (const Arithmetic& a : arithmetics) {
+    CAPTURE(a.name);
+    // Large tiles; on an odd map three of four phases have pixels that do not exist.
+    check_finished(ConvSlot::x, {16, 31, 31, 72, 16, 16, 16, 3, 3, 2, 2, 1, 1, 1}, leaky, a);
+    check_finished(ConvSlot::y, square_geometry(10, 42, 8, 136, 3, 1, 1), none, a);
+    for (const ConvSlot slot : {ConvSlot::x, ConvSlot::y}) {
+      CAPTURE(static_cast<int>(slot));
+      check_finished(slot, square_geometry(3, 11, 16, 24, 3, 2, 1), none, a);
+      check_finished(slot, square_geometry(3, 10, 11, 13, 4, 2, 1), leaky, a);    // elements one by one
+      check_finished(slot, square_geometry(2, 9, 32, 48, 3, 1, 1, 2), leaky, a);  // groups
+      check_finished(slot, square_geometry(2, 8, 64, 72, 4, 2, 1), none, a);      // split along k
+      check_finished(slot, square_geometry(2, 8, 64, 72, 4, 2, 1), leaky, a);
+      check_finished(slot, square_geometry(2, 8, 16, 16, 4, 2, 1), tanh, a);
+      check_finished(slot, square_geometry(2, 3, 8, 8, 2, 3, 0), leaky, a);  // pixels that no tap meets
+      if (a.tf32) continue;
+      check_finished(slot, square_geometry(3, 16, 3, 40, 4, 2, 1), tanh, a);  // few channels
+      check_finished(slot, square_geometry(2, 7, 33, 1, 3, 1, 1), leaky, a);
+      check_finished(slot, square_geometry(3, 4, 16, 20, 4, 1, 0), leaky, a);  // matrix products
+    }
   }
 }
 

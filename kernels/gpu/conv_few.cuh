@@ -16,6 +16,7 @@ struct Few {
   Gather gather;  // d: its channels
   int columns;    // q
   std::int64_t q_step, d_step, tap_step;
+  Finish finish;
 };
 
 // Calls f(tap of the window, the same tap of the image) for all taps of the window.
@@ -24,7 +25,7 @@ __device__ inline void each_tap(const Gather& g, const Window& window, F f) {
   for (int r = 0; r < window.h.taps; ++r)
     for (int s = 0; s < window.w.taps; ++s) {
       const int down = r * g.h.tap_step(), right = s * g.w.tap_step();
-      f(r * window.w.taps + s, {(down * g.w.image + right) * static_cast<int>(g.pixel_step), down, right});
+      f(r * window.w.taps + s, {down * g.w.image + right, 0, down, right});
     }
 }
 // Where the weights of a tap of the window begin.
@@ -85,6 +86,9 @@ __global__ void __launch_bounds__(block_threads, 2)
     if (place < 0) continue;
     T* to = out + place * few.columns + first_column + column;
     const int there = few.columns - first_column - column;  // columns from here on
+#pragma unroll
+    for (int q = 0; q < 4; ++q)
+      if (q < there) sum[i][q] = finished<T>(few.finish, sum[i][q], first_column + column + q);
     if (few.columns % 4 == 0) {
       if (there > 0) *reinterpret_cast<Quartet<T>*>(to) = {{T(sum[i][0]), T(sum[i][1]), T(sum[i][2]), T(sum[i][3])}};
       continue;
@@ -158,7 +162,7 @@ __global__ void __launch_bounds__(block_threads, 2)
     if (lane != i || place < 0) continue;
 #pragma unroll
     for (int q = 0; q < few_channels; ++q)
-      if (q < few.columns) out[place * few.columns + q] = T(sum[i][q]);
+      if (q < few.columns) out[place * few.columns + q] = T(finished<T>(few.finish, sum[i][q], q));
   }
 }
 

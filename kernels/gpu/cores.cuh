@@ -1,6 +1,8 @@
 // The arithmetic of a product's tile in shared memory, with the sums in registers: f32 on the ordinary units, tf32 and
 // bf16 on the tensor cores. A core is told the sizes and how the tiles lie (operands.cuh); step() adds one tile's
-// products, write() hands out the sums.
+// products, write() hands out the sums. A thread holds `rows` by `columns` sums: at(r, c) belongs to row(r) and
+// column(c) of the tile. Lanes a multiple of `columns_repeat` apart have the same columns, and so have `parts` warps,
+// each being the part() of its rows.
 #pragma once
 #include "kernels/gpu/operands.cuh"
 
@@ -16,7 +18,7 @@ template <int size, bool a_along_k, bool b_along_k>
 class FmaCore {
   using A = Tile<float, size, a_along_k>;
   using B = Tile<float, size, b_along_k>;
-  static constexpr int rows = 8, columns = size / 16, threads_down = size / 8, threads_right = 16;
+  static constexpr int threads_down = size / 8, threads_right = 16;
   static constexpr int portion = size == 128 && a_along_k ? 2 : 4;  // more would leave too few registers
 
   // The index in the tile of a thread's i-th row or column.
@@ -35,6 +37,11 @@ class FmaCore {
 
  public:
   using Type = float;
+  static constexpr int rows = 8, columns = size / 16, columns_repeat = 8, parts = size / 32;
+  __device__ int row(int r) const { return index<a_along_k>(down_, threads_down, r); }
+  __device__ int column(int c) const { return index<b_along_k>(right_, threads_right, c); }
+  __device__ int part() const { return threadIdx.x / 64; }
+  __device__ float& at(int r, int c) { return sum_[r][c]; }
   __device__ FmaCore() {
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
     right_ = lane % 8 + 8 * (warp % 2);
@@ -78,14 +85,13 @@ class FmaCore {
   __device__ void write(const Writer& w) const {
 #pragma unroll
     for (int r = 0; r < rows; ++r) {
-      const std::int64_t row = w.row(index<a_along_k>(down_, threads_down, r));
+      const std::int64_t begin = w.row(row(r));
 #pragma unroll
       for (int c = 0; c < columns; c += b_along_k ? 1 : 2) {
-        const int column = index<b_along_k>(right_, threads_right, c);
         if constexpr (b_along_k)
-          w.one(row, column, sum_[r][c]);
+          w.one(begin, column(c), sum_[r][c]);
         else
-          w.two(row, column, sum_[r][c], sum_[r][c + 1]);
+          w.two(begin, column(c), sum_[r][c], sum_[r][c + 1]);
       }
     }
   }
@@ -126,6 +132,11 @@ class TensorCore {
 
  public:
   using Type = T;
+  static constexpr int rows = 2 * down, columns = 2 * right, columns_repeat = 4, parts = 2;
+  __device__ int row(int r) const { return row_ + 8 * r + threadIdx.x % 32 / 4; }
+  __device__ int column(int c) const { return column_ + 8 * (c / 2) + 2 * (threadIdx.x % 4) + c % 2; }
+  __device__ int part() const { return threadIdx.x / 32 % 2; }
+  __device__ float& at(int r, int c) { return sum_[r / 2][c / 2][2 * (r % 2) + c % 2]; }
   __device__ TensorCore() {
     const int warp = threadIdx.x / 32;
     row_ = warp % 2 * (size / 2);
@@ -149,16 +160,13 @@ class TensorCore {
   }
   template <class Writer>
   __device__ void write(const Writer& w) const {
-    const int g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
 #pragma unroll
-    for (int i = 0; i < down; ++i)
+    for (int r = 0; r < rows; ++r) {
+      const std::int64_t begin = w.row(row(r));
 #pragma unroll
-      for (int half = 0; half < 2; ++half) {
-        const std::int64_t row = w.row(row_ + 16 * i + 8 * half + g);
-#pragma unroll
-        for (int j = 0; j < right; ++j)
-          w.two(row, column_ + 8 * j + 2 * t, sum_[i][j][2 * half], sum_[i][j][2 * half + 1]);
-      }
+      for (int j = 0; j < right; ++j)
+        w.two(begin, column(2 * j), sum_[r / 2][j][r % 2 * 2], sum_[r / 2][j][r % 2 * 2 + 1]);
+    }
   }
 
  private:

@@ -38,31 +38,33 @@ struct Image {
   const T* data;
   const Gather& g;
   const Window& window;
+  // `at` counts pixels: elements would take a register more.
   struct Pixel {
-    std::int64_t offset;
-    int row, column;
+    int at, place;  // row * 65536 + column, both in [-32768, 32767)
+    __device__ int row() const { return place >> 16; }
+    __device__ int column() const { return static_cast<std::int16_t>(place); }
   };
   struct Tap {
-    int offset, down, right;
+    int at, channel, down, right;
   };
   __device__ Pixel pixel(int p) const {
-    if (p >= g.pixels) return {0, outside, outside};
+    if (p >= g.pixels) return {0, static_cast<int>(0x80008000)};
     const int line = g.columns(p), image = g.rows(line);
     const int row = (line - image * g.rows.divisor) * g.h.step() + window.h.first;
     const int column = (p - line * g.columns.divisor) * g.w.step() + window.w.first;
-    return {((static_cast<std::int64_t>(image) * g.h.image + row) * g.w.image + column) * g.pixel_step, row, column};
+    return {(image * g.h.image + row) * g.w.image + column, row << 16 | (column & 0xffff)};
   }
   __device__ Tap tap(int q) const {
     const int tap = g.channels(q), channel = q - tap * g.channels.divisor;
-    if (tap >= window.h.taps * window.w.taps) return {0, outside, outside};
+    if (tap >= window.h.taps * window.w.taps) return {0, 0, outside, outside};
     const int r = window.row_of(tap);
     const int down = r * g.h.tap_step(), right = (tap - r * window.w.taps) * g.w.tap_step();
-    return {(down * g.w.image + right) * static_cast<int>(g.pixel_step) + channel, down, right};
+    return {down * g.w.image + right, channel, down, right};
   }
   __device__ const T* element(const Pixel& p, const Tap& t) const {
-    const bool inside = static_cast<unsigned>(p.row + t.down) < static_cast<unsigned>(g.h.image) &&
-                        static_cast<unsigned>(p.column + t.right) < static_cast<unsigned>(g.w.image);
-    return inside ? data + (p.offset + t.offset) : nullptr;
+    const bool inside = static_cast<unsigned>(p.row() + t.down) < static_cast<unsigned>(g.h.image) &&
+                        static_cast<unsigned>(p.column() + t.right) < static_cast<unsigned>(g.w.image);
+    return inside ? data + (static_cast<std::int64_t>(p.at + t.at) * g.pixel_step + t.channel) : nullptr;
   }
 };
 

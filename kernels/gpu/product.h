@@ -66,6 +66,27 @@ struct Gather {
   __host__ __device__ int phases() const { return h.phases() * w.phases(); }
 };
 
+// What becomes of a sum of channel q before it is stored, as in conv_finished; the bias has the result's type.
+struct Finish {
+  const void* bias = nullptr;
+  float slope = 1;
+  bool tanh = false;
+  bool none() const { return !bias && slope == 1 && !tanh; }
+};
+template <class T>
+__device__ inline float finished(const Finish& f, float sum, int q) {
+  if (f.bias) sum += static_cast<float>(static_cast<const T*>(f.bias)[q]);
+  return f.tanh ? tanhf(sum) : sum > 0 ? sum : f.slope * sum;
+}
+
+// The mean and the sum of squared deviations of every channel over the rows of every tile: pairs (channels, pieces),
+// and how many rows a piece has.
+struct Moments {
+  float2* pairs = nullptr;
+  float* counts = nullptr;
+  int pieces = 0;
+};
+
 // Where the image is, and how the other operand lies. The names are those of the convolutions' slots.
 //   y   A is the image (pixels, taps), B[k, n] = other[n*other_step + k]
 //   x   A is the image (pixels, taps), B[k, n] = other[channel*other_step + tap*tap_step + n]
@@ -85,12 +106,17 @@ struct Product {
   int batch = 1;
   std::int64_t image_batch = 0, other_batch = 0, out_batch = 0;
   std::int64_t out_size = 0;  // elements in all
+  // In the forms x and y, whose columns are then the channels of the result. Tiles know no tanh.
+  Finish finish;
+  Moments moments;
 };
 
 // Few blocks with long sums are split along k: their partial sums lie one result after another in the workspace, and a
 // second kernel adds them up in order. The bytes that this takes depend on the shape alone; with less it is not split.
 std::size_t product_workspace(Form form, const Product& p, DType dtype);
 void run_product(Form form, const Product& p, DType dtype, View workspace);
+// How many pieces the moments of a result come in; 0: none can be had, because the sums are split along k.
+int moment_pieces(Form form, const Product& p, DType dtype);
 
 // C = op(A) op(B), as matmul, with a workspace.
 std::size_t matmul_workspace(const MatmulShape& s, DType dtype);
