@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
-#include <cstring>
 #include <map>
 #include <memory>
 
@@ -188,7 +187,7 @@ int run(int argc, char** argv) {
   for (int i = 0; i < 3; ++i) step(feed.batches);
   double flops = 0;
   for (const Launch& l : step.launches())
-    if (std::strncmp(l.op, "conv", 4) == 0 || std::strcmp(l.op, "matmul") == 0) flops += l.flops;
+    if (l.is_product()) flops += l.flops;
   std::vector<double> ms;
   const auto start = std::chrono::steady_clock::now();
   auto since = [](auto t) {

@@ -1,10 +1,19 @@
 #include "engine/launch.h"
 
+#include <string_view>
+
 #include "engine/error.h"
+#include "kernels/conv.h"
+#include "kernels/matmul.h"
 
 namespace duel {
 namespace {
 thread_local Recording* recording = nullptr;
+}
+
+bool Launch::is_product() const {
+  const std::string_view name = kernel;
+  return name == kernels::conv.name || name == kernels::conv_finished.name || name == kernels::matmul.name;
 }
 
 Recording* current_recording() { return recording; }

@@ -19,6 +19,8 @@ struct Launch {
   Device device;
   std::function<void()> run;
   std::vector<kernels::View> views;  // the operands, results included
+
+  bool is_product() const;  // a convolution or a matrix product
 };
 
 struct Recording {

@@ -168,15 +168,7 @@ struct Place {
   }
 };
 
-// The same number, of which the compiler does not know that it has it already.
-__device__ inline unsigned again(unsigned n) {
-#ifdef __CUDA_ARCH__
-  asm volatile("" : "+r"(n));
-#endif
-  return n;
-}
-
-// What follows the sums. The block's place is worked out anew: kept from the beginning it would take registers.
+// What follows the sums. The block's place is worked out anew, so that nothing need be kept of it meanwhile.
 template <class Core, Form form, int size>
 __device__ void write_tile(Core& core, const Product& p, const Cut& cut, float* partial, float* shared) {
   using T = typename Core::Type;

@@ -96,6 +96,12 @@ race@cuda_host: random*@kernels/random.cu@if (4 * i + k < n)@if (4 * i + k <= n)
 cpu@cuda_host: the places*@kernels/index.cu@if (!(v > largest)) continue;@if (!(v >= largest)) continue;
 cpu@cuda_host: the gradient is*@kernels/optimizer.cu@if (!(squares - squares == 0)) *finite = 0;@if (squares < 0) *finite = 0;
 cpu@cuda_host: norm*@kernels/norm.cu@__shfl_xor_sync(0xffffffffu, v, o)@__shfl_xor_sync(0xffffu, v, o)
+cpu@cuda_host: convolutions with bias*@kernels/product.cu@exists |= writer.row(core.row(r)) >= 0 ? 1u << r : 0u;@exists |= 1u << r;
+cpu@cuda_host: convolutions with bias*@kernels/product.cu@static_cast<float>(T(v > 0 ? v : f.slope * v))@(v > 0 ? v : f.slope * v)
+race@cuda_host: convolutions with bias*@kernels/product.cu@  __syncthreads();  // nobody reads the tiles any more\n@
+cpu@cuda_host: convolutions with bias*@kernels/norm.cu@return counts[i % n.pieces];@return counts[0];
+cpu@cuda_host: convolutions with bias*@kernels/product.cu@static_cast<int>(i % channels)@static_cast<int>(i % channels) / 2
+cpu@ops*@engine/ops_product.cpp@tanh ? tanh_grad(call.dy, call.y)@tanh ? tanh_grad(call.dy, call.dy)
 LIST
 )
 

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstring>
 
 #include "tools/progress.h"
 #include "tools/trainer.h"
@@ -79,7 +78,7 @@ int show_plan(Model& model, Dataset& data, const RunIdentity& id, std::int64_t s
   double flops = 0, products = 0, state = 0;
   for (const Launch& l : step.launches()) {
     flops += l.flops;
-    if (std::strcmp(l.kernel, "conv") == 0 || std::strcmp(l.kernel, "matmul") == 0) products += l.flops;
+    if (l.is_product()) products += l.flops;
   }
   for (const NamedTensor& x : model.state()) state += static_cast<double>(x.value.storage()->bytes);
   fmt::print("one iteration   {} batches, {} images, {} kernel calls\n", per_step, per_step * id.batch,
