@@ -41,8 +41,8 @@ void check(const ImageSet& s) {
 
 // What one call of next hands out.
 struct Slot {
-  std::vector<std::uint8_t> pixels;
-  std::vector<std::int32_t> labels;
+  std::vector<std::uint8_t> pixels;  // none where the images are resident
+  std::vector<std::int32_t> labels, index, flip;
   std::vector<HostBatch> batches;
   Cursor after;
 };
@@ -84,6 +84,7 @@ struct Dataset::Prefetcher {
   const bool flip;
 
   // Of the caller's thread.
+  Tensor resident;
   Cursor cursor;
   std::int64_t batch_count = 0, batch_size = 0;  // 0: no buffers
   std::thread thread;
@@ -137,16 +138,26 @@ void Dataset::Prefetcher::allocate(std::int64_t batches, std::int64_t size) {
     const std::int64_t samples = batches * size;
     order.resize(static_cast<std::size_t>(images.count));
     for (Slot& slot : ring) {
-      slot.pixels.resize(static_cast<std::size_t>(samples * image_bytes));
-      slot.labels.resize(images.labels.empty() ? 0 : static_cast<std::size_t>(samples));
+      const auto some = [&](bool wanted) { return wanted ? static_cast<std::size_t>(samples) : 0; };
+      slot.pixels.resize(some(!resident) * static_cast<std::size_t>(image_bytes));
+      slot.labels.resize(some(!images.labels.empty()));
+      slot.index.resize(some(static_cast<bool>(resident)));
+      slot.flip.resize(some(resident && flip));
       slot.batches.resize(static_cast<std::size_t>(batches));
-      for (std::int64_t b = 0; b < batches; ++b)
-        slot.batches[static_cast<std::size_t>(b)] = {slot.pixels.data() + b * size * image_bytes,
-                                                     images.labels.empty() ? nullptr : slot.labels.data() + b * size,
+      for (std::int64_t b = 0; b < batches; ++b) {
+        const auto part = [&](const auto& of, std::int64_t each) {
+          return of.empty() ? nullptr : of.data() + b * size * each;
+        };
+        slot.batches[static_cast<std::size_t>(b)] = {part(slot.pixels, image_bytes),
+                                                     part(slot.labels, 1),
                                                      size,
                                                      images.height,
                                                      images.width,
-                                                     images.channels};
+                                                     images.channels,
+                                                     resident,
+                                                     part(slot.index, 1),
+                                                     part(slot.flip, 1)};
+      }
     }
   } catch (const std::bad_alloc&) {
     fail("[Dataset::next] {} times {} batches of {} images of {} bytes do not fit in memory", ring_size, batches, size,
@@ -205,19 +216,23 @@ void Dataset::Prefetcher::run() {
 void Dataset::Prefetcher::fill(Slot& slot) {
   const auto image_bytes = static_cast<std::size_t>(images.height * images.width * images.channels);
   std::uint8_t* pixels = slot.pixels.data();
-  std::int32_t* labels = slot.labels.data();
+  std::size_t at = 0;
   for (std::int64_t b = 0; b < batch_count; ++b) {
     if (ahead.index > images.count - batch_size) ahead = {ahead.epoch + 1, 0};
     if (order_epoch != ahead.epoch) shuffle(ahead.epoch);
-    for (std::int64_t i = 0; i < batch_size; ++i, ++ahead.index) {
+    for (std::int64_t i = 0; i < batch_size; ++i, ++ahead.index, ++at) {
       const auto sample = static_cast<std::size_t>(order[static_cast<std::size_t>(ahead.index)]);
+      const bool mirrored = flip && is_flipped(ahead);
+      if (!slot.labels.empty()) slot.labels[at] = images.labels[sample];
+      if (!slot.index.empty()) slot.index[at] = static_cast<std::int32_t>(sample);
+      if (!slot.flip.empty()) slot.flip[at] = mirrored;
+      if (slot.pixels.empty()) continue;
       const std::uint8_t* image = images.pixels.data() + sample * image_bytes;
-      if (flip && is_flipped(ahead))
+      if (mirrored)
         copy_mirrored(image, images.height, images.width, images.channels, pixels);
       else
         std::memcpy(pixels, image, image_bytes);
       pixels += image_bytes;
-      if (labels) *labels++ = images.labels[sample];
     }
   }
   slot.after = ahead;
@@ -246,6 +261,19 @@ Dataset::~Dataset() = default;
 
 std::span<const HostBatch> Dataset::next(std::int64_t batches, std::int64_t batch_size) {
   return prefetcher_->next(batches, batch_size);
+}
+
+void Dataset::make_resident() {
+  Prefetcher& p = *prefetcher_;
+  const ImageSet& s = p.images;
+  require(s.count <= std::numeric_limits<std::int32_t>::max(),
+          "[Dataset] {} has {} images, at most 2^31-1 can be "
+          "resident",
+          s.name, s.count);
+  p.stop();
+  p.batch_count = p.batch_size = 0;
+  p.resident = empty({s.count, s.height, s.width, s.channels}, DType::u8);
+  assign(p.resident, s.pixels.data(), s.pixels.size());
 }
 
 Cursor Dataset::cursor() const { return prefetcher_->cursor; }

@@ -7,14 +7,19 @@
 #include <string>
 
 #include "engine/images.h"
+#include "engine/tensor.h"
 
 namespace duel {
 
-// One batch in host memory. The data set owns it.
+// One batch in host memory: its pixels, or, where all images lie on the device, which of them it is made of. The data
+// set owns what it points to.
 struct HostBatch {
-  const std::uint8_t* pixels = nullptr;  // (size,H,W,C)
+  const std::uint8_t* pixels = nullptr;  // (size,H,W,C); null where `resident` is given
   const std::int32_t* labels = nullptr;  // (size); null when the images are unlabelled
   std::int64_t size = 0, height = 0, width = 0, channels = 0;
+  Tensor resident = {};                 // all images on the device, (count,H,W,C) u8
+  const std::int32_t* index = nullptr;  // (size): of them
+  const std::int32_t* flip = nullptr;   // (size): 1 for left and right exchanged; null: nowhere
 };
 
 // Where a stream of batches stands: `index` samples of epoch `epoch` are used up.
@@ -41,6 +46,10 @@ class Dataset {
   // Error: batches < 1, batch_size not in 1 .. size(), or not enough memory for three times the request. The cursor
   // has then not moved.
   std::span<const HostBatch> next(std::int64_t batches, std::int64_t batch_size);
+
+  // Copies all images to the default device; batches then name them instead of holding pixels. They are the same ones.
+  // Error: the images do not fit there.
+  void make_resident();
 
   // After the batches handed out, whatever was prefetched.
   Cursor cursor() const;

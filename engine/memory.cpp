@@ -113,7 +113,17 @@ void Pool::erase_free(std::map<std::size_t, std::size_t>::iterator it) {
 
 Storage::Storage(std::shared_ptr<Pool> from, std::size_t n)
     : pool(std::move(from)), bytes(n), data(pool->allocate(n)) {}
-Storage::~Storage() { pool->free(data, bytes); }
+Storage::Storage(std::shared_ptr<Storage> of, std::size_t offset, std::size_t n)
+    : pool(of->pool), bytes(n), data(static_cast<std::byte*>(of->data) + offset), whole(std::move(of)) {}
+Storage::~Storage() {
+  if (!whole) pool->free(data, bytes);
+}
+
+HostMemory::HostMemory(Device device, std::size_t bytes) {
+  DeviceDriver& d = driver(device);
+  memory_ = {static_cast<std::byte*>(on_driver([&] { return d.host_memory(bytes); })),
+             [&d](std::byte* p) { d.free_host_memory(p); }};
+}
 
 std::shared_ptr<Pool> current_pool() { return scoped_pool ? scoped_pool : process_pool(); }
 std::uint64_t allocation_count() { return total_allocations.load(std::memory_order_relaxed); }

@@ -51,6 +51,8 @@ class Pool {
 // One block and the pool it goes back to. Tensors share it; views of the same memory (reshape) hold the same storage.
 struct Storage {
   Storage(std::shared_ptr<Pool> from, std::size_t n);
+  // `n` bytes of another one from `offset` on, which it keeps alive.
+  Storage(std::shared_ptr<Storage> of, std::size_t offset, std::size_t n);
   ~Storage();
   Storage(const Storage&) = delete;
   Storage& operator=(const Storage&) = delete;
@@ -58,6 +60,18 @@ struct Storage {
   std::shared_ptr<Pool> pool;
   std::size_t bytes;
   void* data;
+  std::shared_ptr<Storage> whole;  // of which it is a part
+};
+
+// Host memory that copies to and from the device may use while the host goes on; see DeviceDriver::queue_in.
+class HostMemory {
+ public:
+  HostMemory() = default;
+  HostMemory(Device device, std::size_t bytes);
+  std::byte* data() const { return memory_.get(); }
+
+ private:
+  std::shared_ptr<std::byte> memory_;
 };
 
 // The pool that new tensors of this thread come from: a Step's own while it records, otherwise the process-wide one of

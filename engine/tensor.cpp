@@ -110,6 +110,13 @@ Tensor view_as(const Tensor& x, const Shape& shape) {
   return Tensor(std::make_shared<Node>(shape, x.dtype(), x.device()), x.storage());
 }
 
+Tensor part_of(const Tensor& block, std::size_t offset, const Shape& shape, DType dtype) {
+  const std::size_t bytes = static_cast<std::size_t>(shape.size()) * size_of(dtype);
+  require(offset + bytes <= block.storage()->bytes, "part_of: {} bytes from {} on are not in {}", bytes, offset, block);
+  return Tensor(std::make_shared<Node>(shape, dtype, block.device()),
+                std::make_shared<Storage>(block.storage(), offset, bytes));
+}
+
 Tensor full(const Shape& shape, double value, DType dtype) {
   Tensor y = empty(shape, dtype);
   launch("full", 0, kernels::fill, y.device(), y.view(), value);

@@ -77,6 +77,8 @@ Tensor empty(const Shape& shape, DType dtype = DType::f32);
 Tensor empty_like(const Tensor& x);
 // The same memory under another shape; not on the tape (the op is reshape).
 Tensor view_as(const Tensor& x, const Shape& shape);
+// The memory of `block` from `offset` bytes on, as a tensor of its own. Error: it ends before.
+Tensor part_of(const Tensor& block, std::size_t offset, const Shape& shape, DType dtype);
 
 Tensor full(const Shape& shape, double value, DType dtype = DType::f32);
 Tensor zeros(const Shape& shape, DType dtype = DType::f32);

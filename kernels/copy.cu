@@ -57,7 +57,16 @@ __global__ void __launch_bounds__(block_threads)
   }
 }
 
+__global__ void collect_all(const __grid_constant__ Scalars scalars, double* __restrict__ y) {
+  const int i = static_cast<int>(threadIdx.x);
+  if (i < scalars.count) y[i] = scalar_at(scalars, i);
+}
+
 }  // namespace
+
+void collect(Scalars scalars, View y) {
+  if (scalars.count > 0) LAUNCH((collect_all), 1, Scalars::capacity, 0, scalars, y.as<double>());
+}
 
 void fill(View y, double value) {
   if (y.size() == 0) return;

@@ -23,4 +23,26 @@ DUEL_KERNEL(copy_strided, Extent extent, View x, Walk from, View y, Walk to);
 // y[i] = scale * x[i] + shift, between any two types (to integers: truncated towards zero).
 DUEL_KERNEL(convert, View x, View y, double scale, double shift);
 
+// Single numbers of any type (but u8 and i64), wherever they lie.
+struct Scalars {
+  static constexpr int capacity = 64;
+  int count = 0;
+  const void* at[capacity] = {};
+  DType dtype[capacity] = {};
+};
+// y[i] = the i-th of them; y f64 (count).
+DUEL_KERNEL(collect, Scalars scalars, View y);
+DUEL_HD inline double scalar_at(const Scalars& s, int i) {
+  switch (s.dtype[i]) {
+    case DType::f32:
+      return *static_cast<const float*>(s.at[i]);
+    case DType::f64:
+      return *static_cast<const double*>(s.at[i]);
+    case DType::bf16:
+      return *static_cast<const bf16*>(s.at[i]);
+    default:
+      return *static_cast<const std::int32_t*>(s.at[i]);
+  }
+}
+
 }  // namespace duel::kernels

@@ -106,5 +106,9 @@ void convert(View x, View y, double scale, double shift) {
   });
 }
 
+void collect(Scalars scalars, View y) {
+  for (int i = 0; i < scalars.count; ++i) y.as<double>()[i] = scalar_at(scalars, i);
+}
+
 }  // namespace cpu
 }  // namespace duel::kernels

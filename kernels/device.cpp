@@ -3,11 +3,14 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <cstdlib>
 #include <cstring>
 #include <map>
 #include <mutex>
+#include <new>
 #include <stdexcept>
 
 #include "kernels/on_host/stream.h"
@@ -18,6 +21,12 @@ namespace {
 
 std::size_t physical_memory() {
   return static_cast<std::size_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+}
+
+void* allocate_host(std::size_t bytes) {
+  void* p = std::malloc(std::max<std::size_t>(bytes, 1));
+  if (!p) throw std::bad_alloc();
+  return p;
 }
 
 double clock_around(const std::function<void()>& work) {
@@ -67,6 +76,12 @@ class Cpu final : public DeviceDriver {
   void copy_in(void* to, const void* host, std::size_t bytes) override { copy(to, host, bytes); }
   void copy_out(void* host, const void* from, std::size_t bytes) override { copy(host, from, bytes); }
   void synchronize() override {}
+  void* host_memory(std::size_t bytes) override { return allocate_host(bytes); }
+  void free_host_memory(void* p) noexcept override { std::free(p); }
+  void queue_in(void* to, const void* host, std::size_t bytes) override { copy(to, host, bytes); }
+  void queue_out(void* host, const void* from, std::size_t bytes) override { copy(host, from, bytes); }
+  Mark mark() override { return 0; }
+  void wait(Mark) override {}
   double seconds(const std::function<void()>& work) override { return clock_around(work); }
 
  private:
@@ -95,6 +110,19 @@ class CudaHost final : public DeviceDriver {
     on_host::synchronize();
   }
   void synchronize() override { on_host::synchronize(); }
+  void* host_memory(std::size_t bytes) override { return allocate_host(bytes); }
+  void free_host_memory(void* p) noexcept override { std::free(p); }
+  void queue_in(void* to, const void* host, std::size_t bytes) override {
+    if (bytes) on_host::enqueue([=] { std::memcpy(to, host, bytes); });
+  }
+  void queue_out(void* host, const void* from, std::size_t bytes) override { on_host::copy_out(host, from, bytes); }
+  Mark mark() override {
+    on_host::enqueue([this, m = marks_ + 1] { reached_ = m; });
+    return ++marks_;
+  }
+  void wait(Mark m) override {
+    if (reached_ < m) on_host::synchronize();
+  }
   double seconds(const std::function<void()>& work) override {
     on_host::synchronize();
     return clock_around([&] {
@@ -102,6 +130,9 @@ class CudaHost final : public DeviceDriver {
       on_host::synchronize();
     });
   }
+
+ private:
+  Mark marks_ = 0, reached_ = 0;
 };
 
 }  // namespace

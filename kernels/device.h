@@ -35,6 +35,20 @@ class DeviceDriver {
   virtual void copy_in(void* to, const void* host, std::size_t bytes) = 0;     // `host` may be changed afterwards
   virtual void copy_out(void* host, const void* from, std::size_t bytes) = 0;  // waits for everything queued before
   virtual void synchronize() = 0;
+
+  // Host memory for copies that the host does not wait for: it stays as it is until they are done.
+  virtual void* host_memory(std::size_t bytes) = 0;
+  virtual void free_host_memory(void* p) noexcept = 0;
+  virtual void queue_in(void* to, const void* host, std::size_t bytes) = 0;
+  virtual void queue_out(void* host, const void* from, std::size_t bytes) = 0;
+  // A place in the queue. wait() returns when everything before it is done, perhaps later.
+  using Mark = std::uint64_t;
+  virtual Mark mark() = 0;
+  virtual void wait(Mark m) = 0;
+  // What queues again all that `work` queues: kernels with the same arguments, copies between the same places. On a GPU
+  // one graph, for which `work` is called once; elsewhere `work` itself.
+  virtual std::function<void()> repeated(std::function<void()> work) { return work; }
+
   // How long the device takes for what `work` queues, alone: by a GPU's own events, by the host's clock elsewhere.
   virtual double seconds(const std::function<void()>& work) = 0;
 };

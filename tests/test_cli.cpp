@@ -207,11 +207,24 @@ TEST_CASE("cli: numbers that are not finite end the run and keep the checkpoint"
     }
   write_safetensors(in.path / "a/checkpoint.safetensors", file);
   const std::string before = checkpoint(in, "a");
-  const Outcome o = duel_run(in, {"train", "gan", "--out", "a", "--resume", "--steps", "9"});
-  CHECK(o.status == 1);
-  CHECK(o.err.find("step 3 are not finite") != o.err.npos);
-  CHECK(o.err.find('\n') == o.err.size() - 1);
-  CHECK((checkpoint(in, "a") == before));
+  // On cuda-host the news comes two iterations late.
+  for (const char* device : {"cpu", "cuda-host"}) {
+    INFO(device);
+    const Outcome o = duel_run(in, {"train", "gan", "--out", "a", "--resume", "--steps", "9", "--device", device});
+    CHECK(o.status == 1);
+    CHECK(o.err.find("step 3 are not finite") != o.err.npos);
+    CHECK(o.err.find("held nan in 1 of its values before the step") != o.err.npos);
+    CHECK(o.err.find('\n') == o.err.size() - 1);
+    CHECK((checkpoint(in, "a") == before));
+  }
+}
+
+TEST_CASE("cli: where the images lie while training changes nothing") {
+  const Scratch in;
+  train_well(in, training("gan", "a", {"--steps", "4", "--flip", "--data-on", "host"}));
+  train_well(in, training("gan", "b", {"--steps", "4", "--flip", "--data-on", "device"}));
+  CHECK((checkpoint(in, "a") == checkpoint(in, "b")));
+  check_refused(in, training("gan", "x", {"--data-on", "disk"}), "expected one of: auto, device, host");
 }
 
 TEST_CASE("cli: samples") {

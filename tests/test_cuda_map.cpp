@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "kernels/copy.h"
 #include "kernels/elementwise.h"
 #include "tests/both_devices.h"
 
@@ -110,6 +111,24 @@ GPU_TEST("map of values that are not finite") {
       INFO(special[i / special.size()] << ", " << special[i % special.size()] << ": " << a[i] << " " << b[i]);
       CHECK(agree(a[i], b[i], 1e-5));
     }
+  }
+}
+
+GPU_TEST("single numbers collected") {
+  const Tensor parts[] = {full({}, 1.5, DType::f32), full({1}, -2.25, DType::f64), full({}, 0.5, DType::bf16),
+                          full({1}, 7, DType::i32)};
+  for (const int count : {0, 1, 4, kernels::Scalars::capacity}) {
+    kernels::Scalars s;
+    std::vector<double> expected;
+    for (; s.count < count; ++s.count) {
+      const Tensor& t = parts[s.count % 4];
+      s.at[s.count] = t.storage()->data;
+      s.dtype[s.count] = t.dtype();
+      expected.push_back(t.item());
+    }
+    Tensor y = full({count}, -1, DType::f64);
+    kernels::collect.on(device)(s, y.view());
+    CHECK(y.to_vector<double>() == expected);
   }
 }
 

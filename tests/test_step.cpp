@@ -97,6 +97,55 @@ void check_models(Device other, double tolerance) {
 
 GPU_TEST("every model trains as on the CPU, replayed and eager") { check_models(device, 1e-4); }
 
+namespace {
+// The metrics of 7 iterations, `ahead` of them in flight; the batches live only until the next ones are asked for.
+std::vector<double> in_flight(const std::string& name, std::size_t ahead, bool resident) {
+  Trainer t(name, small().at(name), 4);
+  t.data = Dataset(make_glyphs(200, 3), 4, true);
+  if (resident) t.data.make_resident();
+  std::vector<double> all;
+  std::int64_t taken = 0;
+  const auto take = [&] {
+    const Step::Outcome o = t.step.take();
+    CHECK(o.iteration == taken++);
+    CHECK(o.finite);
+    all.insert(all.end(), o.values.begin(), o.values.end());
+  };
+  for (int i = 0; i < 7; ++i) {
+    t.step.submit(t.data.next(t.model->batches_per_step(), t.batch));
+    while (t.step.in_flight() > ahead) take();
+  }
+  while (t.step.in_flight() > 0) take();
+  CHECK(taken == 7);
+  return all;
+}
+void check_in_flight(const std::string& name) {
+  INFO(name);
+  const std::vector<double> expected = in_flight(name, 0, false);
+  CHECK(in_flight(name, Step::most_in_flight - 1, false) == expected);
+  CHECK(in_flight(name, Step::most_in_flight - 1, true) == expected);
+  CHECK(in_flight(name, 0, true) == expected);
+}
+}  // namespace
+
+GPU_TEST("iterations in flight and resident images change no bit") {
+  check_in_flight("gan");
+  check_in_flight("wgan-gp");
+}
+TEST_CASE("step: iterations in flight and resident images change no bit") {
+  check_in_flight("dcgan");
+  check_in_flight("wgan");
+}
+TEST_CASE("step: what is submitted has to be taken") {
+  Trainer t("gan", small().at("gan"), 4);
+  CHECK_THROWS_WITH_AS(t.step.take(), "step: no iteration is in flight", Error);
+  for (std::size_t i = 0; i < Step::most_in_flight; ++i) t.step.submit(t.data.next(1, 4));
+  CHECK_THROWS_WITH_AS(t.step.submit(t.data.next(1, 4)), "step: 3 iterations are in flight already", Error);
+  CHECK_THROWS_WITH_AS(t.step(t.data.next(1, 4)), "step: 3 submitted iterations were not taken", Error);
+  CHECK(t.step.iteration() == 3);
+  CHECK(t.step.take().iteration == 0);
+}
+
 TEST_CASE("step: 100 steady iterations allocate nothing") {
   for (const auto& [name, settings] : small()) {
     INFO(name);

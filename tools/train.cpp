@@ -135,6 +135,13 @@ std::optional<ImageSet> held_out_images(const Texts& options) {
   }
 }
 
+// On the CPU they stay where they are: the thread that gathers batches ahead of time is for free there.
+bool on_device(const Texts& options, const ImageSet& images) {
+  const std::string& word = options.at("data-on");
+  if (word != "auto") return word == "device";
+  return default_device() != Device::cpu && images.pixels.size() <= driver(default_device()).capacity() / 4;
+}
+
 std::uint64_t seed_of(const Texts& options) { return std::stoull(options.at("seed")); }
 
 }  // namespace
@@ -152,6 +159,13 @@ std::vector<Setting> train_options(const ModelInfo& model) {
           {"seed", "the seed of everything random", "1", 0, 9007199254740992, true, {}},
           threads_option(),
           device_option(),
+          {"data-on",
+           "where all images lie while training; auto: on the device, if they take a quarter of it or less",
+           "auto",
+           0,
+           0,
+           false,
+           {"auto", "device", "host"}},
           {"snapshot-every", "steps between two pictures with a checkpoint", "500", 1, 1e9, true, {}}};
 }
 
@@ -180,6 +194,7 @@ int train(const ModelInfo& info, const TrainRequest& request) {
   const bool flip = config.options.at("flip") == "yes";
   Dataset data = load_dataset(config.options.at("data"), seed, image_options(config.options), flip);
   const ImageSet& images = data.images();
+  if (on_device(config.options, images)) data.make_resident();
   const std::int64_t batch = std::stoll(config.options.at("batch"));
   require(batch <= images.count, "--batch: found {}, expected at most {}: the images of {}", batch, images.count,
           config.options.at("data"));

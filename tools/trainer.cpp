@@ -121,36 +121,50 @@ void Trainer::loop() {
   // Whether an iteration is the last one is decided before its record is written, which then holds the quality of the
   // samples; and once more after a snapshot, when all is saved and nothing is lost by stopping.
   done_ = at_limit() || signals_.caught();
+  last_taken_ = seconds_now();
   while (!done_) {
     iterate();
-    if (due_) snapshot();
-    if (due_ && (at_limit() || signals_.caught())) done_ = true;
+    if (!due_) continue;
+    snapshot();
+    if (at_limit() || signals_.caught()) done_ = true;
+    last_taken_ = seconds_now();
   }
 }
 
 void Trainer::iterate() {
+  cursors_.push_back(data_.cursor());
   const double before = seconds_now();
   const std::span<const HostBatch> batches = data_.next(model_.batches_per_step(), identity_.batch);
-  const std::span<const double> values = step_(batches);
-  const double took = std::max(seconds_now() - before, 1e-9);
-  if (!step_.finite()) explain_bad_values(batches);
-  if (step_.iteration() > first_ + 1) {
+  if (step_.iteration() > first_) waited_seconds_ += seconds_now() - before;
+  step_.submit(batches);
+  done_ = at_limit() || signals_.caught();
+  due_ = done_ || step_.iteration() % snapshot_every_ == 0;
+  while (step_.in_flight() > (due_ ? 0 : ahead_)) take();
+}
+
+void Trainer::take() {
+  const Step::Outcome outcome = step_.take();
+  const double now = seconds_now(), took = std::max(now - last_taken_, 1e-9);
+  last_taken_ = now;
+  if (!outcome.finite) explain_bad_values(outcome.iteration);
+  cursors_.pop_front();
+  const std::int64_t step = outcome.iteration + 1;
+  if (step > first_ + 1) {
     timed_seconds_ += took;
     // Weighted by time, so that it is the steps over the seconds they took.
     steps_per_s_ = timed_++ ? steps_per_s_ + (1 - std::exp(-took / 5)) * (1 / took - steps_per_s_) : 1 / took;
   }
-  done_ = at_limit() || signals_.caught();
-  due_ = done_ || step_.iteration() % snapshot_every_ == 0;
-  log(values, took);
+  log(step, outcome.values, took);
 }
 
-void Trainer::log(std::span<const double> values, double took) {
-  const Record record{step_.iteration(), step_.names(), values};
+void Trainer::log(std::int64_t step, std::span<const double> values, double took) {
+  const Record record{step, step_.names(), values};
+  const bool due = due_ && step_.in_flight() == 0;
   observer_.look(record);
   std::vector<std::string> names = step_.names();
   std::vector<double> all(values.begin(), values.end());
   Quality quality;
-  if (due_) {
+  if (due) {
     quality = measure();
     names.insert(names.end(), {"swd", "diversity"});
     all.insert(all.end(), {quality.swd, quality.diversity});
@@ -160,14 +174,19 @@ void Trainer::log(std::span<const double> values, double took) {
   names.push_back("images_per_s");
   all.push_back(rate);
   history_.add({record.step, names, all});
-  progress_.update(standing(), record, due_);
-  if (due_)
+  progress_.update(standing(), record, due);
+  if (due)
     progress_.say(fmt::format("step {}: sliced Wasserstein distance {:.1f} (real images: {:.1f}), diversity {:.2f}",
                               record.step, quality.swd, observer_.judge().attainable().swd, quality.diversity));
 }
 
-void Trainer::explain_bad_values(std::span<const HostBatch> batches) {
-  const std::int64_t at = step_.iteration();
+void Trainer::explain_bad_values(std::int64_t iteration) {
+  // State is still what it was then: nothing writes it any more. Later iterations in flight are of no interest.
+  while (step_.in_flight() > 0) step_.take();
+  data_.seek(cursors_.front());
+  const std::span<const HostBatch> batches = data_.next(model_.batches_per_step(), identity_.batch);
+  const std::int64_t at = iteration + 1;
+  step_.seek(at);
   const std::string why = find_bad_value(step_, batches, model_.state());
   observer_.failed(at, fmt::format("the gradients are not finite: {}", why));
   try {
@@ -227,8 +246,10 @@ int Trainer::finish() {
                               identity_.model, path));
     return 128 + signal;
   }
-  progress_.say(fmt::format("done: step {} after {}, {:.0f} images/s, {}; see report.html in {}", saved_,
-                            duration(seconds_now() - start_), rate, peak_memory(step_), path));
+  const double waited = timed_ ? 100 * waited_seconds_ / timed_seconds_ : 0;
+  progress_.say(fmt::format(
+      "done: step {} after {}, {:.0f} images/s, {:.1f} % of the time waiting for batches, {}; see report.html in {}",
+      saved_, duration(seconds_now() - start_), rate, waited, peak_memory(step_), path));
   return 0;
 }
 

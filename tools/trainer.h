@@ -1,6 +1,7 @@
 // The loop around a Step: numbers, pictures, checkpoints, limits and signals. The same for every model.
 #pragma once
 #include <cstdint>
+#include <deque>
 #include <optional>
 #include <string>
 
@@ -33,8 +34,9 @@ class Trainer {
   void begin();
   void loop();
   void iterate();
-  void log(std::span<const double> values, double took);
-  [[noreturn]] void explain_bad_values(std::span<const HostBatch> batches);
+  void take();  // the numbers of the oldest iteration in flight
+  void log(std::int64_t step, std::span<const double> values, double took);
+  [[noreturn]] void explain_bad_values(std::int64_t iteration);
   Quality measure();
   void snapshot();
   int finish();
@@ -55,6 +57,9 @@ class Trainer {
   History history_;
   Observer observer_;
   StopSignals signals_;
+  // How many iterations the host may be ahead of the device: on a GPU it prepares while that computes.
+  std::size_t ahead_ = default_device() == Device::cpu ? 0 : Step::most_in_flight - 1;
+  std::deque<Cursor> cursors_;       // where the batches of those in flight began
   ImageSet samples_;                 // of the last measure()
   bool due_ = false, done_ = false;  // after this iteration comes a snapshot; the end
   bool resumed_ = false;
@@ -62,6 +67,7 @@ class Trainer {
   // The first iteration of a call is recorded and slower than all others: the rate leaves it out.
   double timed_seconds_ = 0, steps_per_s_ = 0;  // in all; of the last five seconds, about
   std::int64_t timed_ = 0;
+  double last_taken_ = 0, waited_seconds_ = 0;  // when the last numbers came; in all, for batches
 };
 
 double seconds_now();  // of a clock that never goes back

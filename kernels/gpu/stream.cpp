@@ -6,7 +6,9 @@
 #include <cuda.h>
 #include <cuda_runtime.h>
 
+#include <iterator>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <set>
 #include <stdexcept>
@@ -127,6 +129,46 @@ class Cuda final : public DeviceDriver {
     synchronize();
   }
   void synchronize() override { check(cudaStreamSynchronize(stream_), "waiting for the GPU"); }
+  void* host_memory(std::size_t bytes) override {
+    void* p = nullptr;
+    check(cudaHostAlloc(&p, bytes ? bytes : 1, cudaHostAllocDefault), "memory of the host for copies");
+    return p;
+  }
+  void free_host_memory(void* p) noexcept override { cudaFreeHost(p); }
+  void queue_in(void* to, const void* host, std::size_t bytes) override {
+    if (bytes) check(cudaMemcpyAsync(to, host, bytes, cudaMemcpyHostToDevice, stream_), "copying to the GPU");
+  }
+  void queue_out(void* host, const void* from, std::size_t bytes) override {
+    if (bytes) check(cudaMemcpyAsync(host, from, bytes, cudaMemcpyDeviceToHost, stream_), "copying from the GPU");
+  }
+  Mark mark() override {
+    cudaEvent_t& event = marks_[++mark_ % std::size(marks_)];
+    if (!event) check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "cudaEventCreate");
+    check(cudaEventRecord(event, stream_), "cudaEventRecord");
+    return mark_;
+  }
+  // An event that a later mark has taken over is reached later, never too early.
+  void wait(Mark m) override { check(cudaEventSynchronize(marks_[m % std::size(marks_)]), "waiting for the GPU"); }
+  std::function<void()> repeated(std::function<void()> work) override {
+    cudaGraph_t graph = nullptr;
+    check(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal), "recording a graph");
+    try {
+      work();
+    } catch (...) {
+      cudaStreamEndCapture(stream_, &graph);
+      if (graph) cudaGraphDestroy(graph);
+      cudaGetLastError();
+      throw;
+    }
+    check(cudaStreamEndCapture(stream_, &graph), "recording a graph");
+    cudaGraphExec_t made = nullptr;
+    const cudaError_t e = cudaGraphInstantiate(&made, graph, 0);
+    cudaGraphDestroy(graph);
+    check(e, "making a graph");
+    const std::shared_ptr<CUgraphExec_st> ready(made, [](cudaGraphExec_t g) { cudaGraphExecDestroy(g); });
+    check(cudaGraphUpload(made, stream_), "making a graph");
+    return [this, ready] { check(cudaGraphLaunch(ready.get(), stream_), "launching a graph"); };
+  }
   double seconds(const std::function<void()>& work) override {
     cudaEvent_t begin = nullptr, end = nullptr;
     check(cudaEventCreate(&begin), "cudaEventCreate");
@@ -155,6 +197,8 @@ class Cuda final : public DeviceDriver {
   };
   cudaDeviceProp properties_{};
   cudaStream_t stream_ = nullptr;
+  cudaEvent_t marks_[8] = {};
+  Mark mark_ = 0;
   VirtualMemory* memory_ = nullptr;
   CUmemAllocationProp placement_{};
   std::map<void*, Range> ranges_;
