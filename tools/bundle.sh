@@ -18,7 +18,7 @@ ldd "$folder"/bin/* | awk '$2 == "=>" && $3 ~ /^\// { print $3 }' | sort -u |
   while read -r library; do strip --strip-unneeded -o "$folder/lib/$(basename "$library")" "$library"; done
 
 cp -r "$source/tests/golden" "$folder/golden"
-cp "$source"/bench/torch_*.py "$folder/bench/"
+cp "$source"/bench/torch_*.py "$source/bench/side_by_side.py" "$folder/bench/"
 cp "$source/tools/gpu_check.sh" "$source/README.md" "$source/LICENSE" "$folder/"
 git -C "$source" describe --always --dirty --abbrev=40 >"$folder/COMMIT" 2>/dev/null || echo unknown >"$folder/COMMIT"
 

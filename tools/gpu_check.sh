@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Checks Duel on this machine's GPU. Lies in the bundle (see tools/bundle.sh) and runs from there.
-#   gpu_check.sh [--out FOLDER] [--again] [STAGE...]      stages: test sanitize bench (default: all)
+#   gpu_check.sh [--out FOLDER] [--again] [STAGE...]      stages: test sanitize bench steps (default: all)
 # All together take at most 24 minutes. Each stage leaves FOLDER/STAGE.json (default: results beside this script) and its full text in FOLDER/STAGE.log. A stage
 # that is done for this version is not run again, unless --again is given; what could not be run is recorded as not run.
 set -uo pipefail
@@ -10,12 +10,12 @@ while [ $# -gt 0 ]; do
   case $1 in
     --out) out=$2; shift ;;
     --again) again=yes ;;
-    test | sanitize | bench) stages+=("$1") ;;
-    *) echo "gpu_check.sh: found '$1', expected --out FOLDER, --again or a stage: test sanitize bench" >&2; exit 2 ;;
+    test | sanitize | bench | steps) stages+=("$1") ;;
+    *) echo "gpu_check.sh: found '$1', expected --out FOLDER, --again or a stage: test sanitize bench steps" >&2; exit 2 ;;
   esac
   shift
 done
-[ ${#stages[@]} -eq 0 ] && stages=(test sanitize bench)
+[ ${#stages[@]} -eq 0 ] && stages=(test sanitize bench steps)
 mkdir -p "$out" || exit 2
 out=$(cd "$out" && pwd)
 export DUEL_GOLDEN=$here/golden GOMP_SPINCOUNT=2000
@@ -55,7 +55,7 @@ find_tool() {
 }
 
 stage_test() {
-  limited 300 "$here/bin/duel_tests" '--test-case=cuda:*'
+  limited 240 "$here/bin/duel_tests" '--test-case=cuda:*'
   local code=$? status=failed
   [ $code -eq 0 ] && status=passed
   record test $status $SECONDS "\"exit\": $code, \"lines\": \"$(grep -E '^cuda|^\[doctest\]|ERROR|CHECK|logged' "$log" | tail -200 | text)\""
@@ -70,7 +70,7 @@ stage_sanitize() {
     return
   fi
   for tool in memcheck racecheck synccheck initcheck; do
-    DUEL_ONLY=$selection limited 120 "$sanitizer" --tool $tool --error-exitcode 9 \
+    DUEL_ONLY=$selection limited 75 "$sanitizer" --tool $tool --error-exitcode 9 \
       "$here/bin/duel_tests" '--test-case=cuda: every row in*'
     local code=$?
     [ $code -eq 0 ] || status=failed
@@ -82,19 +82,40 @@ stage_sanitize() {
 stage_bench() {
   local status=passed members="" type
   for type in f32 bf16; do
-    limited 150 "$here/bin/bench_ops" --device cuda --type $type --seconds 0.05 --json "$out/ops_$type.json" || status=failed
+    limited 70 "$here/bin/bench_ops" --device cuda --type $type --seconds 0.05 --json "$out/ops_$type.json" || status=failed
     [ -s "$out/ops_$type.json" ] && members+="${members:+, }\"duel_$type\": $(cat "$out/ops_$type.json")"
   done
   if python3 -c 'import torch, sys; sys.exit(not torch.cuda.is_available())' 2>/dev/null; then
     for type in f32 bf16; do
       "$here/bin/bench_ops" --list --device cpu >"$out/rows.txt"
-      limited 150 python3 "$here/bench/torch_ops.py" --rows "$out/rows.txt" --type $type --json "$out/torch_$type.json" || status=failed
+      limited 70 python3 "$here/bench/torch_ops.py" --rows "$out/rows.txt" --type $type --json "$out/torch_$type.json" || status=failed
       [ -s "$out/torch_$type.json" ] && members+="${members:+, }\"torch_$type\": $(cat "$out/torch_$type.json")"
     done
   else
     members+="${members:+, }\"torch\": \"not run: no PyTorch that sees a GPU\""
   fi
   record bench $status $SECONDS "$members"
+}
+
+# Whole iterations beside PyTorch: its eager mode, channels-last, and one graph an iteration with fused Adam; then, for
+# two cases, its compiler's graphs, which take longest to prepare.
+stage_steps() {
+  if ! python3 -c 'import torch, sys; sys.exit(not torch.cuda.is_available())' 2>/dev/null; then
+    local rows
+    rows=$(limited 300 "$here/bin/bench_steps" --device cuda --seconds 2 | grep '^{' | paste -sd, -)
+    record steps $([ -n "$rows" ] && echo passed || echo failed) $SECONDS "\"torch\": \"not run: no PyTorch that sees a GPU\", \"duel\": [$rows]"
+    return
+  fi
+  local status=passed members="" cases limit=300
+  for cases in all compiled; do
+    local options=(--cases mlp_gan,dcgan28,wgan_gp28,wgan_gp32,dcgan64,wgan_gp64 --precisions f32,tf32,bf16 --rounds 2 --limit 240
+                   --modes eager,eager+cl,cudagraph+fused,cudagraph+cl+fused)
+    [ $cases = compiled ] && limit=120 options=(--cases mlp_gan,dcgan28 --precisions f32 --rounds 1 --limit 60 --modes compile-ro+fused,compile-ro+cl+fused)
+    limited $limit python3 "$here/bench/side_by_side.py" --python python3 --duel "$here/bin/bench_steps" --device cuda --seconds 1 \
+      --out "$out/steps_$cases" "${options[@]}" || status=failed
+    [ -s "$out/steps_$cases.json" ] && members+="${members:+, }\"$cases\": $(cat "$out/steps_$cases.json")"
+  done
+  record steps $status $SECONDS "$members"
 }
 
 for stage in "${stages[@]}"; do
