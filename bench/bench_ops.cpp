@@ -1,5 +1,6 @@
 // Times every kernel of the ops at the sizes of GANs, forward and gradients, on any device.
 //   bench_ops [--device cpu|cuda-host|cuda] [--type f32|bf16] [--only op,op] [--small] [--json FILE] [--list]
+// On a GPU, products are timed once more with the engines of cuDNN and cuBLASLt where these are found, "library".
 // A row is verified before it is timed: its result and gradients must agree with the CPU's in f32. A row that does not
 // is reported and makes the exit status 1. --small times the rows of the op table as they are tested, instead.
 #include <fmt/format.h>
@@ -16,6 +17,7 @@
 #include "engine/device.h"
 #include "engine/error.h"
 #include "engine/launch.h"
+#include "engine/products.h"
 #include "engine/tape.h"
 #include "kernels/copy.h"
 #include "tests/op_table.h"
@@ -88,6 +90,7 @@ struct Timing {
   std::string op, kernel;
   double median = 0, low = 0, high = 0;  // seconds
   double flops = 0, bytes = 0;
+  bool product = false;
 };
 
 Timing time_work(DeviceDriver& d, const std::function<void()>& work, double budget) {
@@ -99,7 +102,7 @@ Timing time_work(DeviceDriver& d, const std::function<void()>& work, double budg
       for (int r = 0; r < repeats; ++r) work();
     }) / repeats);
   std::sort(samples.begin(), samples.end());
-  return {"", "", samples[3], samples.front(), samples.back()};
+  return {"", "", samples[3], samples.front(), samples.back(), 0, 0};
 }
 
 // All launches of the row, recorded as a Step does; those of one kernel for one op are timed together.
@@ -140,9 +143,26 @@ std::vector<Timing> time_row(const OpCase& c, const Values& v, Device device, DT
     t.kernel = first.kernel;
     t.flops = flops;
     t.bytes = bytes;
+    t.product = first.is_product();
     out.push_back(t);
   }
   return out;
+}
+
+// The row by the engines of the libraries, if it has products and there are any.
+std::vector<Timing> time_libraries(const OpCase& c, const Values& v, Device device, DType type, double budget,
+                                   const std::vector<Timing>& own) {
+  if (device != Device::cuda || std::none_of(own.begin(), own.end(), [](const Timing& t) { return t.product; }))
+    return {};
+  const DeviceScope scope(device);
+  try {
+    choose_products("cudnn", false);
+  } catch (const Error&) {
+    return {};
+  }
+  std::vector<Timing> timings = time_row(c, v, device, type, budget);
+  choose_products("own", false);
+  return timings;
 }
 
 // What this device reaches at best, measured now: bytes/s of a large copy, and flop/s of a large matrix product.
@@ -218,7 +238,9 @@ int run(const Request& r) {
     if (!(e <= tolerance)) {
       ++wrong;
     } else {
-      for (const Timing& t : time_row(c, v, device, type, r.budget)) {
+      const std::vector<Timing> own = time_row(c, v, device, type, r.budget);
+      const std::vector<Timing> libraries = time_libraries(c, v, device, type, r.budget, own);
+      for (const Timing& t : own) {
         fmt::print("    {:<24} {:<16} {:>10.1f} us ({:.1f} to {:.1f})", t.op, t.kernel, t.median * 1e6, t.low * 1e6,
                    t.high * 1e6);
         if (speed_means_something) {
@@ -227,6 +249,10 @@ int run(const Request& r) {
             fmt::print("  {:7.3f} TFLOP/s {:3.0f} %", t.flops / t.median / 1e12,
                        100 * t.flops / t.median / ceiling.flops);
         }
+        const auto by_library = std::find_if(libraries.begin(), libraries.end(), [&](const Timing& l) {
+          return l.product && l.op == t.op && l.kernel == t.kernel;
+        });
+        if (by_library != libraries.end()) fmt::print("  library {:.1f} us", by_library->median * 1e6);
         fmt::print("\n");
         row["kernels"].push_back({{"op", t.op},
                                   {"kernel", t.kernel},
@@ -235,12 +261,14 @@ int run(const Request& r) {
                                   {"high", t.high},
                                   {"flops", t.flops},
                                   {"bytes", t.bytes}});
+        if (by_library != libraries.end()) row["kernels"].back()["library_seconds"] = by_library->median;
       }
     }
     out["rows"].push_back(row);
     std::fflush(stdout);
     if (!r.json.empty()) std::ofstream(r.json) << out.dump(1) << "\n";
   }
+  for (const std::string& engine : dropped_products()) fmt::print("not used: {}\n", engine);
   if (wrong) fmt::print("{} rows are wrong\n", wrong);
   return wrong ? 1 : 0;
 }

@@ -1,10 +1,12 @@
 // GPU path of kernels/conv.h. For each slot and shape one of
 //   matmul    a 1x1 stride-1 kernel, or one that covers the whole x map, is a matrix product on the memory as it lies
+//   library   an engine of cuDNN, where that is wanted and better: gpu/engines.h
 //   few       few channels in the image or in the result of slots x and y: conv_few.cuh
 //   product   everything else: a product whose operand is gathered from an image (product.h)
 #include "kernels/conv.h"
 #include "kernels/conv_finish.h"
 #include "kernels/gpu/conv_few.cuh"
+#include "kernels/gpu/engines.h"
 #include "kernels/gpu/moments.h"
 #include "kernels/gpu/product.h"
 #include "kernels/norm.h"
@@ -120,10 +122,14 @@ std::size_t conv_workspace(ConvSlot slot, const ConvGeometry& g, DType dtype, bo
   std::size_t bytes = is_matmul(g)      ? matmul_workspace(matmul_of(slot, g), dtype)
                       : is_few(slot, g) ? 0
                                         : product_workspace(slot, product_of(slot, g, {}, {}, {}), dtype);
+  const std::optional<std::size_t> library = is_matmul(g) ? std::nullopt : library_workspace(slot, g, dtype);
+  bytes = std::max(bytes, library.value_or(0));
   if (!statistics) return bytes;
   const NormShape shape = channels_of(slot, g);
   const std::int64_t pieces = pieces_of(slot, g, dtype);
-  const std::int64_t floats = pieces ? pieces * (2 * shape.g + 1) : norm_statistics_scratch(Device::cuda, shape);
+  const std::int64_t scratch = norm_statistics_scratch(Device::cuda, shape);
+  // The library's engine may yet fail.
+  const std::int64_t floats = std::max(pieces * (2 * shape.g + 1), pieces && !library ? 0 : scratch);
   return std::max(bytes, static_cast<std::size_t>(floats) * sizeof(float));
 }
 
@@ -136,6 +142,8 @@ void conv_finished(ConvSlot slot, ConvGeometry g, ConvFinish finish, View a, Vie
   } else if (is_matmul(g)) {
     const bool exchanged = slot != ConvSlot::y;
     run_matmul(matmul_of(slot, g), exchanged ? b : a, exchanged ? a : b, out, workspace);
+    finish_in_place(&map, finish, bias, out);
+  } else if (library_conv(slot, g, a, b, out, workspace)) {
     finish_in_place(&map, finish, bias, out);
   } else if (is_few(slot, g)) {
     dispatch_storage(out.dtype, [&](auto t) { run_few<decltype(t)>(slot, g, f, a, b, out); });

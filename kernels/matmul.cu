@@ -1,4 +1,6 @@
-// GPU path of kernels/matmul.h: products with few results are dot products, all others go by tiles (product.cu).
+// GPU path of kernels/matmul.h: products with few results are dot products, all others go by tiles (product.cu), where
+// no engine of cuBLASLt is wanted and better (gpu/engines.h).
+#include "kernels/gpu/engines.h"
 #include "kernels/gpu/grid.cuh"
 #include "kernels/gpu/product.h"
 #include "kernels/matmul.h"
@@ -130,7 +132,7 @@ std::size_t matmul_workspace(const MatmulShape& s, DType dtype) {
 }
 
 void run_matmul(const MatmulShape& s, View a, View b, View c, View workspace) {
-  if (s.batch * s.m * s.n == 0) return;
+  if (s.batch * s.m * s.n == 0 || library_matmul(s, a, b, c)) return;
   if (!is_dots(s, workspace.bytes() > 0)) return run_product(form_of(s), product_of(s, a, b, c), c.dtype, workspace);
   dispatch_storage(c.dtype, [&](auto t) { run_dots<decltype(t)>(s, a, b, c); });
 }

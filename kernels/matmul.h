@@ -7,6 +7,8 @@
 // k = 0 gives zeros.
 // f32 takes the fast path, f64 the reference loops; cpu::use_reference (conv.h) sends both there.
 #pragma once
+#include <compare>
+
 #include "kernels/view.h"
 
 namespace duel {
@@ -16,7 +18,7 @@ struct MatmulShape {
   bool transpose_a = false, transpose_b = false;
 
   double flops() const { return 2.0 * static_cast<double>(batch * m * n) * static_cast<double>(k); }
-  bool operator==(const MatmulShape&) const = default;
+  auto operator<=>(const MatmulShape&) const = default;
 };
 
 namespace kernels {

@@ -333,11 +333,12 @@ using Bf16Core = TensorCore<bf16, size, a_along_k, b_along_k>;
 template <int size, bool a_along_k, bool b_along_k>
 using Tf32Core = TensorCore<float, size, a_along_k, b_along_k>;
 
-bool tf32_wanted = false;
+bool tf32_on = false;
 
 }  // namespace
 
-void set_tf32(bool on) { tf32_wanted = on; }
+void set_tf32(bool on) { tf32_on = on; }
+bool tf32_wanted() { return tf32_on; }
 
 std::size_t product_workspace(Form form, const Product& p, DType dtype) {
   return p.out_size == 0 ? 0 : bytes_of_partials(plan_of(form, p, dtype, true), p);
@@ -357,7 +358,7 @@ void run_product(Form form, const Product& p, DType dtype, View workspace) {
     throw std::runtime_error("cuda: products of bf16 need a GPU of compute capability 8.0 or newer");
   if (dtype == DType::bf16)
     launch_form<Bf16Core, Bf16Core>(form, p, plan, partial);
-  else if (tf32_wanted && has_tensor_cores())
+  else if (tf32_on && has_tensor_cores())
     launch_form<Tf32Core, FmaCore>(form, p, plan, partial);
   else
     launch_form<FmaCore, FmaCore>(form, p, plan, partial);

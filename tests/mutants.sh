@@ -34,6 +34,11 @@ cpu@ops*,golden*,tape*@engine/tape.cpp@sum = sum ? add(sum, d[i]) : d[i];@sum = 
 cpu@ops*,golden*,tape*@kernels/norm_cpu.cpp@dv * gamma[i] - mean_dv[i] - (x[i] - mean[i]) * rstd[i] * mean_dvx[i]@dv * gamma[i] - mean_dv[i] - (x[i] - mean[i]) * mean_dvx[i]
 cpu@ops*,golden*,tape*@kernels/norm_cpu.cpp@products[i] += dv * ((x[i] - mean[i]) * rstd[i]);@products[i] += dv * ((x[i] + mean[i]) * rstd[i]);
 cpu@ops*,golden*,tape*@kernels/resize_cpu.cpp@2 * (n - 1) - i : i; }@2 * n - 1 - i : i; }
+cpu@engines*@kernels/gpu/tuner.cpp@record.right = e <= tolerance;@record.right = e < 1e9;
+cpu@engines*@kernels/gpu/tuner.cpp@(i == 0 ? 1 : margin)@(i == 0 ? margin : 1)
+cpu@engines*@kernels/gpu/tuner.cpp@if (deterministic_) return wanted[0];@if (deterministic_) return wanted.back();
+cpu@engines*@kernels/gpu/tuner.cpp@if (engines[i].deterministic || !deterministic_) wanted@wanted
+cpu@engines*@kernels/gpu/tuner.cpp@all["environments"].find(environment_);@all["environments"].begin();
 cpu@cuda_host: reduce at*@kernels/reduce.cu@of_thread[e][t] = s[e];\n  __syncthreads();@of_thread[e][t] = s[e];
 cpu@cuda_host: reduce at*@kernels/reduce.cu@    }\n    __syncthreads();\n  }\n  if (ty > 0@    }\n  }\n  if (ty > 0
 cpu@cuda_host: reduce at*@kernels/reduce.cu@l.each = (l.n + pieces - 1) / pieces;@l.each = l.n / pieces;

@@ -7,6 +7,8 @@
 
 #include "engine/context.h"
 #include "engine/device.h"
+#include "engine/error.h"
+#include "engine/products.h"
 #include "engine/step.h"
 #include "tests/both_devices.h"
 
@@ -61,6 +63,24 @@ TEST_CASE("cuda_host: every row in f32, in three orders of the threads") {
 GPU_TEST("every row in bf16") {
   const OrderScope order(on_host::Order::unfair);
   check_rows(device, DType::bf16, bf16_tolerance);
+}
+// The engines of cuDNN and cuBLASLt, and the choice among them and our own kernels.
+TEST_CASE("cuda: every row with the libraries' products") {
+  where_present(Device::cuda, [](Device device) {
+    ::setenv("DUEL_TUNER_CACHE", "", 0);  // what a test measures is nobody's
+    for (const char* word : {"cudnn", "auto"}) {
+      try {
+        choose_products(word, false);
+      } catch (const Error& e) {
+        std::printf("cuda: not run: %s\n", e.what());
+        continue;
+      }
+      check_rows(device, DType::f32, f32_tolerance);
+      check_rows(device, DType::bf16, bf16_tolerance);
+    }
+    choose_products("own", false);
+    for (const std::string& engine : dropped_products()) std::printf("cuda: not used: %s\n", engine.c_str());
+  });
 }
 TEST_CASE("cuda: every row in f32") {
   where_present(Device::cuda, [](Device device) { check_rows(device, DType::f32, f32_tolerance); });

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "kernels/conv.h"
+#include "kernels/gpu/engines.h"
 #include "kernels/matmul.h"
 #include "tests/both_devices.h"
 
@@ -266,6 +267,34 @@ GPU_TEST("convolutions with bias, activation and statistics") {
       check_finished(slot, square_geometry(2, 7, 33, 1, 3, 1, 1), leaky, a);
       check_finished(slot, square_geometry(3, 4, 16, 20, 4, 1, 0), leaky, a);  // matrix products
     }
+  }
+}
+
+// Bias, activation and statistics follow another's sums as they follow our own.
+TEST_CASE("cuda_host: convolutions of a library, with bias, activation and statistics") {
+  const DeviceScope scope(Device::cuda_host);
+  int runs = 0;
+  const auto check = [&](ConvSlot slot, const ConvGeometry& g, const kernels::ConvFinish& finish) {
+    const kernels::Engine library{"library", 300, true, [&](View a, View b, View out, View workspace) {
+                                    CHECK(workspace.bytes() >= 300);
+                                    const auto* before = std::exchange(kernels::cuda_host::stand_in(), nullptr);
+                                    kernels::cuda_host::conv(slot, g, a, b, out, {});
+                                    kernels::cuda_host::stand_in() = before;
+                                    ++runs;
+                                  }};
+    kernels::cuda_host::stand_in() = &library;
+    for (const Arithmetic& a : arithmetics)
+      if (!a.tf32) check_finished(slot, g, finish, a);
+    kernels::cuda_host::stand_in() = nullptr;
+  };
+  for (const ConvSlot slot : {ConvSlot::x, ConvSlot::y}) {
+    CAPTURE(static_cast<int>(slot));
+    check(slot, square_geometry(3, 11, 16, 24, 3, 2, 1), {1, false, 1e-5});
+    check(slot, square_geometry(2, 8, 64, 72, 4, 2, 1), {0.2, false, 1e-5});
+    check(slot, square_geometry(3, 16, 3, 40, 4, 2, 1), {1, true, 1e-5});
+    CHECK(runs == (slot == ConvSlot::x ? 6 : 12));
+    check(slot, square_geometry(3, 4, 16, 20, 4, 1, 0), {0.2, false, 1e-5});  // a matrix product
+    CHECK(runs == (slot == ConvSlot::x ? 6 : 12));
   }
 }
 

@@ -5,6 +5,7 @@
 
 #include "engine/device.h"
 #include "engine/error.h"
+#include "engine/products.h"
 #include "engine/tape.h"
 #include "tools/commands.h"
 
@@ -43,6 +44,7 @@ int list_devices() {
       fmt::print("{} (not here: {})\n", word, e.what());
     }
   }
+  for (const std::string& line : product_libraries()) fmt::print("{}\n", line);
   fmt::print("auto is {}\n", choose_device("auto").what);
   return 0;
 }

@@ -11,6 +11,7 @@
 #include <string>
 
 #include "engine/device.h"
+#include "engine/products.h"
 
 namespace duel {
 namespace {
@@ -52,6 +53,16 @@ Setting threads_option() {
 }
 Setting device_option() {
   return {"device", "where to compute; cuda-host: the GPU's kernels on the CPU", "auto", 0, 0, false, device_words()};
+}
+Setting conv_option() {
+  return {"conv",
+          "who convolves and multiplies on a GPU: Duel's kernels, cuDNN and cuBLASLt, or the fastest, tried for each "
+          "shape; the latter two have not yet run on a GPU",
+          "own",
+          0,
+          0,
+          false,
+          product_words()};
 }
 
 }  // namespace duel

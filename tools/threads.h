@@ -19,5 +19,6 @@ void use_device(const std::string& word);
 
 Setting threads_option();
 Setting device_option();
+Setting conv_option();
 
 }  // namespace duel

@@ -8,6 +8,7 @@
 #include "engine/context.h"
 #include "engine/dataset.h"
 #include "engine/error.h"
+#include "engine/products.h"
 #include "tools/checkpoint.h"
 #include "tools/commands.h"
 #include "tools/initial_weights.h"
@@ -166,6 +167,9 @@ std::vector<Setting> train_options(const ModelInfo& model) {
            0,
            false,
            {"auto", "device", "host"}},
+          conv_option(),
+          {"deterministic", "only kernels that give the same bits every time; not yet run on a GPU", "no", 0, 0, false,
+           switch_words},
           {"snapshot-every", "steps between two pictures with a checkpoint", "500", 1, 1e9, true, {}}};
 }
 
@@ -190,6 +194,7 @@ int train(const ModelInfo& info, const TrainRequest& request) {
 
   configure_threads(std::stoi(config.options.at("threads")));
   use_device(config.options.at("device"));
+  choose_products(config.options.at("conv"), config.options.at("deterministic") == "yes");
   const std::uint64_t seed = seed_of(config.options);
   const bool flip = config.options.at("flip") == "yes";
   Dataset data = load_dataset(config.options.at("data"), seed, image_options(config.options), flip);
@@ -234,7 +239,9 @@ int train(const ModelInfo& info, const TrainRequest& request) {
       fmt::print("duel: the run had --threads {}, this is --threads {}: results may differ in the last bits\n",
                  threads_before, config.options.at("threads"));
   }
-  return trainer.run();
+  const int status = trainer.run();
+  for (const std::string& engine : dropped_products()) fmt::print("duel: not used: {}\n", engine);
+  return status;
 }
 
 }  // namespace duel

@@ -245,6 +245,7 @@ void launch(const void* kernel, unsigned grid_x, unsigned grid_y, unsigned grid_
                          c.stream()),
         "launching a kernel");
 }
+CUstream_st* stream() { return duel::cuda().stream(); }
 bool has_tensor_cores() { return duel::cuda().capability() >= 80; }
 }  // namespace kernels::cuda
 
