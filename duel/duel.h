@@ -7,6 +7,7 @@
 #include "engine/ops.h"
 #include "engine/optim.h"
 #include "engine/picture.h"
+#include "engine/precision.h"
 #include "engine/safetensors.h"
 #include "engine/state.h"
 #include "engine/step.h"

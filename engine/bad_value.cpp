@@ -4,6 +4,7 @@
 #include <cmath>
 #include <utility>
 
+#include "engine/bf16_copy.h"
 #include "engine/launch.h"
 
 namespace duel {
@@ -44,6 +45,12 @@ std::string name(const kernels::View& v) {
 }
 std::string kind(const Census& c) { return c.nan && c.infinite ? "nan and inf" : c.nan ? "nan" : "inf"; }
 
+// Whether these are the values of the parameter as a net in bf16 reads them.
+bool is_copy(const Tensor& t, const kernels::View& v) {
+  const Tensor copy = stored_bf16_copy(t);
+  return copy && copy.storage()->data == v.data;
+}
+
 struct Found {
   std::string what;
 };
@@ -54,7 +61,7 @@ void look(const Launch& l, const State& state) {
     const Census c = count(l.views[i], l.device);
     if (c.bad() == 0) continue;
     for (const NamedTensor& t : state)
-      if (t.value.storage()->data == l.views[i].data)
+      if (t.value.storage()->data == l.views[i].data || is_copy(t.value, l.views[i]))
         throw Found{fmt::format("{} {} held {} in {} of its values before the step, and op {} read them", t.name,
                                 t.value, kind(c), c.bad(), l.op)};
     std::string what = fmt::format("op {} (kernel {}) made {} in {} of {} values {}", l.op, l.kernel, kind(c), c.bad(),

@@ -61,6 +61,7 @@ struct Storage {
   std::size_t bytes;
   void* data;
   std::shared_ptr<Storage> whole;  // of which it is a part
+  std::shared_ptr<Storage> bf16;   // the same f32 numbers rounded, of a parameter that keeps such a copy (bf16_copy.h)
 };
 
 // Host memory that copies to and from the device may use while the host goes on; see DeviceDriver::queue_in.

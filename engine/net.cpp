@@ -4,6 +4,7 @@
 #include <map>
 #include <utility>
 
+#include "engine/bf16_copy.h"
 #include "engine/context.h"
 #include "engine/error.h"
 #include "engine/launch.h"
@@ -52,25 +53,29 @@ Tensor initial_bias(std::int64_t n, const Init& init, double fan_in, DType dtype
 }
 
 struct Linear : Weighted {
-  Tensor forward(const Tensor& x) override { return bias_activate(duel::linear(x, weight), bias, act); }
+  Tensor forward(const Tensor& x) override {
+    return bias_activate(duel::linear(x, bf16_copy(weight)), bf16_copy(bias), act);
+  }
   std::string describe() const override { return "linear" + followed_by(act); }
 };
 struct Convolution : Weighted {
   ConvOptions options;
   Tensor forward(const Tensor& x) override { return convolve(x, nullptr); }
   virtual Tensor convolve(const Tensor& x, BatchStatistics* statistics) const = 0;
+  ConvThen then(BatchStatistics* statistics) const {
+    return {.bias = bf16_copy(bias), .act = act, .statistics = statistics};
+  }
 };
 struct Conv : Convolution {
   Tensor convolve(const Tensor& x, BatchStatistics* statistics) const override {
-    return conv2d(x, weight, options, {.bias = bias, .act = act, .statistics = statistics});
+    return conv2d(x, bf16_copy(weight), options, then(statistics));
   }
   std::string describe() const override { return describe_conv("conv", weight.shape(), options, act); }
 };
 struct ConvTranspose : Convolution {
   std::int64_t output_padding = 0;
   Tensor convolve(const Tensor& x, BatchStatistics* statistics) const override {
-    const ConvThen then{.bias = bias, .act = act, .statistics = statistics};
-    return conv2d_transpose(x, weight, options, output_padding, then);
+    return conv2d_transpose(x, bf16_copy(weight), options, output_padding, then(statistics));
   }
   std::string describe() const override { return describe_conv("transposed conv", weight.shape(), options, act); }
 };
@@ -83,8 +88,9 @@ struct BatchNorm : Layer {
   Tensor forward(const Tensor& x) override { return normalise(x, nullptr); }
   Tensor normalise(const Tensor& x, const BatchStatistics* known) const {
     const double slope = slope_of(act);
-    Tensor y = training ? duel::batch_norm(x, gamma, beta, 1e-5, slope, &running, known)
-                        : batch_norm_inference(x, gamma, beta, running, 1e-5, slope);
+    const Tensor g = bf16_copy(gamma), b = bf16_copy(beta);
+    Tensor y = training ? duel::batch_norm(x, g, b, 1e-5, slope, &running, known)
+                        : batch_norm_inference(x, g, b, running, 1e-5, slope);
     return act == Act::tanh ? duel::tanh(y) : y;
   }
   void collect(const std::string& prefix, State& state) const override {
@@ -105,11 +111,16 @@ struct Function : Layer {
 
 }  // namespace
 
+Tensor Net::parameter(Tensor w) const {
+  if (compute_ != dtype_) keep_bf16_copy(w);
+  return w;
+}
+
 Net& Net::linear(std::int64_t in, std::int64_t out, Act act, bool bias) {
   auto layer = std::make_shared<Linear>();
   const auto fan_in = static_cast<double>(in), fan_out = static_cast<double>(out);
-  layer->weight = initial({out, in}, init_, fan_in, fan_out, dtype_);
-  if (bias) layer->bias = initial_bias(out, init_, fan_in, dtype_);
+  layer->weight = parameter(initial({out, in}, init_, fan_in, fan_out, dtype_));
+  if (bias) layer->bias = parameter(initial_bias(out, init_, fan_in, dtype_));
   layer->act = act;
   return add(std::move(layer));
 }
@@ -118,8 +129,8 @@ Net& Net::conv(std::int64_t in, std::int64_t out, std::int64_t kernel, std::int6
                Act act, bool bias) {
   auto layer = std::make_shared<Conv>();
   const auto fan_in = static_cast<double>(in * kernel * kernel), fan_out = static_cast<double>(out * kernel * kernel);
-  layer->weight = initial({out, kernel, kernel, in}, init_, fan_in, fan_out, dtype_);
-  if (bias) layer->bias = initial_bias(out, init_, fan_in, dtype_);
+  layer->weight = parameter(initial({out, kernel, kernel, in}, init_, fan_in, fan_out, dtype_));
+  if (bias) layer->bias = parameter(initial_bias(out, init_, fan_in, dtype_));
   layer->options = conv_options(stride, padding);
   layer->act = act;
   return add(std::move(layer));
@@ -131,8 +142,8 @@ Net& Net::conv_transpose(std::int64_t in, std::int64_t out, std::int64_t kernel,
   // Each output meets kernel^2 / stride^2 positions of the input.
   const double taps = static_cast<double>(kernel * kernel) / static_cast<double>(stride * stride);
   const double fan_in = static_cast<double>(in) * taps, fan_out = static_cast<double>(out * kernel * kernel);
-  layer->weight = initial({in, kernel, kernel, out}, init_, fan_in, fan_out, dtype_);
-  if (bias) layer->bias = initial_bias(out, init_, fan_in, dtype_);
+  layer->weight = parameter(initial({in, kernel, kernel, out}, init_, fan_in, fan_out, dtype_));
+  if (bias) layer->bias = parameter(initial_bias(out, init_, fan_in, dtype_));
   layer->options = conv_options(stride, padding);
   layer->output_padding = output_padding;
   layer->act = act;
@@ -143,9 +154,9 @@ Net& Net::batch_norm(std::int64_t channels, Act act) {
   auto layer = std::make_shared<BatchNorm>();
   NoGrad off;
   // Under N(0, s) weights the scales are N(1, s), as DCGAN's authors do.
-  layer->gamma =
-      init_.law == Init::Law::normal ? detach(normal({channels}, 1, init_.value, dtype_)) : ones({channels}, dtype_);
-  layer->beta = zeros({channels}, dtype_);
+  layer->gamma = parameter(init_.law == Init::Law::normal ? detach(normal({channels}, 1, init_.value, dtype_))
+                                                          : ones({channels}, dtype_));
+  layer->beta = parameter(zeros({channels}, dtype_));
   layer->running.mean = zeros({channels}, dtype_);
   layer->running.var = ones({channels}, dtype_);
   layer->act = act;
@@ -174,7 +185,7 @@ Net& Net::add(std::shared_ptr<Layer> layer) {
 }
 
 Tensor Net::operator()(const Tensor& x) const {
-  Tensor y = x;
+  Tensor y = x.dtype() == dtype_ ? convert(x, compute_) : x;  // indices, say, stay what they are
   for (std::size_t i = 0; i < layers_.size(); ++i) {
     // A convolution before a batch norm hands it the statistics of its result.
     const auto* conv = dynamic_cast<const Convolution*>(layers_[i].get());
@@ -188,7 +199,7 @@ Tensor Net::operator()(const Tensor& x) const {
       y = layers_[i]->forward(y);
     }
   }
-  return y;
+  return y.dtype() == compute_ ? convert(y, dtype_) : y;
 }
 
 State Net::state(const std::string& prefix) const {
@@ -208,7 +219,7 @@ std::vector<LayerSummary> Net::summary(const Shape& sample) {
   std::vector<std::int64_t> dims(sample.begin(), sample.end());
   dims.insert(dims.begin(), 1);
   set_training(false);
-  Tensor y = zeros(Shape(dims), dtype_);
+  Tensor y = zeros(Shape(dims), compute_);
   for (const auto& layer : layers_) {
     LayerSummary row{layer->describe(), {}, 0, 0};
     const LaunchHook before = std::exchange(launch_hook(), [&](const Launch& l) { row.flops += l.flops; });

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "engine/ops.h"
+#include "engine/precision.h"
 #include "engine/state.h"
 
 namespace duel {
@@ -45,9 +46,12 @@ struct LayerSummary {
 // A chain of layers, built front to back; every method returns the net. Names of tensors are "<layer>.weight" and so
 // on, <layer> counting the layers with parameters. bias, batch norm and activation that follow a product are fused with
 // it.
+// An f32 net takes and gives f32 in any precision (engine/precision.h); in bf16 its layers are given bf16, and what
+// they add of their own must take their parameters by bf16_copy().
 class Net {
  public:
-  explicit Net(const Init& init = init_default, DType dtype = DType::f32) : init_(init), dtype_(dtype) {}
+  explicit Net(const Init& init = init_default, DType dtype = DType::f32)
+      : init_(init), dtype_(dtype), compute_(dtype == DType::f32 ? activation_type() : dtype) {}
 
   Net& linear(std::int64_t in, std::int64_t out, Act act = Act::none, bool bias = true);
   // weights (out,k,k,in)
@@ -71,8 +75,10 @@ class Net {
   void set_training(bool on);  // batch norm: the batch's statistics, or the running ones
 
  private:
+  Tensor parameter(Tensor w) const;  // with a copy in the type that the net computes in
+
   Init init_;
-  DType dtype_;
+  DType dtype_, compute_;  // of the parameters; of the activations
   std::vector<std::shared_ptr<Layer>> layers_;
 };
 

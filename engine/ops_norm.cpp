@@ -118,9 +118,9 @@ Tensor batch_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, doub
 Tensor batch_norm_inference(const Tensor& x, const Tensor& gamma, const Tensor& beta, const RunningStatistics& running,
                             double eps, double slope) {
   check_affine("batch_norm_inference", x, gamma, beta);
-  Tensor xhat = (x - running.mean) / sqrt(running.var + eps);
-  Tensor v = gamma ? xhat * gamma + beta : xhat;
-  return slope == 1 ? v : leaky_relu(v, slope);
+  Tensor xhat = (widen(x) - widen(running.mean)) / sqrt(widen(running.var) + eps);
+  Tensor v = gamma ? xhat * widen(gamma) + widen(beta) : xhat;
+  return convert(slope == 1 ? v : leaky_relu(v, slope), x.dtype());
 }
 Tensor instance_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, double eps, double slope) {
   return normalise("instance_norm", {{x.dim(0), positions(x), x.shape().last(), 1}, eps, slope}, x, gamma, beta);

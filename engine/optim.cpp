@@ -1,5 +1,6 @@
 #include "engine/optim.h"
 
+#include "engine/bf16_copy.h"
 #include "engine/context.h"
 #include "engine/error.h"
 #include "engine/launch.h"
@@ -30,6 +31,15 @@ void for_packs(const std::vector<const std::vector<Tensor>*>& rows, F f) {
     ++pack.count;
   }
   if (pack.count) f(pack);
+}
+
+// Rounds the bf16 copies of those that keep one.
+void refresh_copies(const std::vector<Tensor>& written) {
+  std::vector<Tensor> copies;
+  for (const Tensor& t : written) copies.push_back(stored_bf16_copy(t));
+  for_packs({&written, &copies}, [&](const TensorPack& pack) {
+    launch("bf16_copy", 0, kernels::round_to_bf16, written[0].device(), current_context().finite.view(), pack);
+  });
 }
 
 }  // namespace
@@ -70,6 +80,7 @@ void Optimizer::step(const std::vector<Tensor>& gradients) {
   std::vector<const std::vector<Tensor>*> rows{&parameters_, &gradients};
   for (const auto& m : moments_) rows.push_back(&m);
   for_packs(rows, [&](const TensorPack& pack) { update(state, pack); });
+  refresh_copies(parameters_);
 }
 
 void Optimizer::set_lr(double lr) { assign(lr_, &lr, sizeof lr); }
@@ -108,12 +119,14 @@ void ema_update(const std::vector<Tensor>& average, const std::vector<Tensor>& s
     launch("ema", 0, kernels::ema, source[0].device(), decay, current_context().step.view(),
            current_context().finite.view(), pack);
   });
+  refresh_copies(average);
 }
 void clip_values(const std::vector<Tensor>& parameters, double low, double high) {
   require(low <= high, "clip: low {} is above high {}", low, high);
   for_packs({&parameters}, [&](const TensorPack& pack) {
     launch("clip", 0, kernels::clip, parameters[0].device(), low, high, current_context().finite.view(), pack);
   });
+  refresh_copies(parameters);
 }
 
 }  // namespace duel

@@ -1,5 +1,6 @@
 #include "engine/tensor.h"
 
+#include "engine/bf16_copy.h"
 #include "engine/error.h"
 #include "engine/launch.h"
 #include "engine/tape.h"
@@ -142,6 +143,7 @@ void assign(const Tensor& x, const void* host_values, std::size_t bytes) {
   forbid_in_step("assign");
   require(bytes == static_cast<std::size_t>(x.size()) * size_of(x.dtype()), "assign: {} bytes for {}", bytes, x);
   on_driver([&] { driver(x.device()).copy_in(x.storage()->data, host_values, bytes); });
+  refresh_bf16_copy(x);
 }
 void read(const Tensor& x, void* host_values, std::size_t bytes) {
   forbid_in_step("read");
@@ -151,6 +153,7 @@ void read(const Tensor& x, void* host_values, std::size_t bytes) {
 void assign(const Tensor& x, const Tensor& source) {
   require(x.shape() == source.shape() && x.dtype() == source.dtype(), "assign: {} from {}", x, source);
   launch("assign", 0, kernels::copy_bytes, x.device(), source.view(), x.view());
+  refresh_bf16_copy(x);
 }
 
 #define DUEL_INSTANTIATE(T)                          \

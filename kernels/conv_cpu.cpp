@@ -419,6 +419,7 @@ dnnl::primitive_desc describe(ConvSlot slot, const ConvGeometry& g, const dnnl::
   const auto direct = algorithm::convolution_direct;
   primitive_attr attr;
   attr.set_scratchpad_mode(scratchpad_mode::user);
+  if (bf16_products()) attr.set_fpmath_mode(fpmath_mode::bf16);
   const convolution_forward::primitive_desc forward(
       {prop_kind::forward_training, direct, d.x, d.w_any, d.y, strides, before, after}, attr, engine);
   if (slot == ConvSlot::y) return forward;
@@ -557,14 +558,14 @@ struct Plan {
   }
 };
 
-// Built once for a slot, shape and thread count (oneDNN fixes the split of the work when a primitive is made).
+// Built once for a slot, shape, thread count (oneDNN fixes the split of the work when a primitive is made) and type.
 // Never destroyed: a static object's destructor elsewhere may still convolve.
 Plan& plan_for(ConvSlot slot, const ConvGeometry& g) {
-  static auto& plans = *new std::map<std::tuple<ConvSlot, int, ConvGeometry>, Plan>;
+  static auto& plans = *new std::map<std::tuple<ConvSlot, int, bool, ConvGeometry>, Plan>;
   static std::mutex mutex;
   const int threads = omp_get_max_threads();
   const std::scoped_lock lock(mutex);
-  return plans.try_emplace({slot, threads, g}, slot, g, threads).first->second;
+  return plans.try_emplace({slot, threads, bf16_products(), g}, slot, g, threads).first->second;
 }
 
 std::atomic<bool> only_reference{false};

@@ -35,6 +35,25 @@ namespace cuda {
 void set_tf32(bool on);
 }
 #endif
+// On the CPU, oneDNN can round the operands of f32 products and convolutions to bf16: off unless a program asks for it.
+// oneDNN then does so where the CPU has AMX, and computes in f32 elsewhere.
+namespace cpu {
+void set_bf16_products(bool on);
+bool bf16_products();
+bool has_amx();
+}  // namespace cpu
+#ifdef DUEL_CUDA
+namespace cuda {
+bool has_tensor_cores();
+}
+#endif
+// Whether the device, if it is a GPU, multiplies bf16 and tf32 matrices.
+inline bool has_tensor_cores([[maybe_unused]] Device device) {
+#ifdef DUEL_CUDA
+  if (device == Device::cuda) return cuda::has_tensor_cores();
+#endif
+  return true;
+}
 // For one of the two; the CPU knows no tf32.
 inline void set_tf32(Device device, bool on) {
   if (device == Device::cuda_host) cuda_host::set_tf32(on);

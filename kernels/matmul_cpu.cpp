@@ -2,6 +2,7 @@
 // times as fast with B transposed (a linear layer's forward pass, 64x1024x784: 402 against 165 GFLOP/s) and even
 // otherwise, except when C is a single row or column: there dnnl_sgemm is 2 to 4 times as fast.
 #include <algorithm>
+#include <atomic>
 
 #include "kernels/conv.h"
 #include "kernels/matmul.h"
@@ -19,6 +20,8 @@
 
 namespace duel::kernels::cpu {
 namespace {
+
+std::atomic<bool> in_bf16{false};
 
 #ifdef DUEL_ONEDNN
 // One shape's primitive and its arguments. The memory objects are made once; a call only sets their addresses, and
@@ -43,8 +46,10 @@ struct Plan {
     const memory::desc b({s.batch, s.k, s.n}, type,
                          s.transpose_b ? Strides{s.k * s.n, 1, s.k} : Strides{s.k * s.n, s.n, 1});
     const memory::desc c({s.batch, s.m, s.n}, type, Strides{s.m * s.n, s.n, 1});
+    dnnl::primitive_attr attr;
+    if (in_bf16) attr.set_fpmath_mode(dnnl::fpmath_mode::bf16);
     try {
-      primitive = dnnl::matmul(dnnl::matmul::primitive_desc(dnnl::matmul::desc(a, b, c), engine));
+      primitive = dnnl::matmul(dnnl::matmul::primitive_desc(dnnl::matmul::desc(a, b, c), attr, engine));
     } catch (const dnnl::error&) {
       return;
     }
@@ -66,10 +71,10 @@ struct Plan {
 // oneDNN fixes a primitive's split of the work when it is built, so the thread count belongs to the key. Never
 // destroyed: a static object's destructor elsewhere may still multiply.
 Plan& plan_for(const MatmulShape& s) {
-  using Key = std::array<std::int64_t, 7>;
+  using Key = std::array<std::int64_t, 8>;
   static auto& plans = *new std::map<Key, Plan>;
   static std::mutex mutex;
-  const Key key{s.batch, s.m, s.n, s.k, s.transpose_a, s.transpose_b, omp_get_max_threads()};
+  const Key key{s.batch, s.m, s.n, s.k, s.transpose_a, s.transpose_b, omp_get_max_threads(), in_bf16};
   const std::scoped_lock lock(mutex);
   return plans.try_emplace(key, s).first->second;
 }
@@ -94,6 +99,16 @@ bool fast_matmul(const MatmulShape&, View, View, View) { return false; }
 #endif
 
 }  // namespace
+
+void set_bf16_products(bool on) { in_bf16 = on; }
+bool bf16_products() { return in_bf16; }
+bool has_amx() {
+#ifdef DUEL_ONEDNN
+  return (dnnl_get_effective_cpu_isa() & dnnl_cpu_isa_avx512_core_amx) == dnnl_cpu_isa_avx512_core_amx;
+#else
+  return false;
+#endif
+}
 
 void matmul(MatmulShape s, View a, View b, View c) {
   if (s.batch * s.m * s.n == 0) return;

@@ -208,6 +208,31 @@ struct ClipRule {
   __device__ Numbers numbers() const { return {f32(low), f32(high)}; }
 };
 
+// ---- bf16 copies
+
+template <int width>
+struct alignas(2 * width) Rounded {
+  bf16 at[width];
+};
+template <int width>
+__device__ void round_run(const TensorPack& pack, int tensor, std::int64_t at) {
+  const Run<width> p = run_of<width>(pack, 0, tensor, at);
+  Rounded<width> copy;
+#pragma unroll
+  for (int i = 0; i < width; ++i) copy.at[i] = bf16(p.at[i]);
+  *reinterpret_cast<Rounded<width>*>(static_cast<bf16*>(pack.at[1][tensor]) + at) = copy;
+}
+__global__ void __launch_bounds__(block_threads)
+    round_all(const std::int32_t* finite, const __grid_constant__ Chunks chunks) {
+  if (finite && *finite == 0) return;
+  for_chunks(chunks, [&](int tensor, std::int64_t at, std::int64_t left) {
+    if (left >= 4)
+      round_run<4>(chunks.pack, tensor, at);
+    else
+      for (int i = 0; i < left; ++i) round_run<1>(chunks.pack, tensor, at + i);
+  });
+}
+
 // ---- the gradient's norm
 
 // The sum over a block's threads, in an order of its own, for thread 0.
@@ -268,6 +293,12 @@ void ema(double decay, View step, View finite, TensorPack pack) {
   update(EmaRule{decay, step.as<const std::int64_t>()}, finite, pack);
 }
 void clip(double low, double high, View finite, TensorPack pack) { update(ClipRule{low, high}, finite, pack); }
+
+void round_to_bf16(View finite, TensorPack pack) {
+  const Chunks chunks(pack);
+  if (chunks.count() == 0) return;
+  LAUNCH((round_all), blocks_for(chunks.count(), 1), block_threads, 0, finite.as<const std::int32_t>(), chunks);
+}
 
 void add_square_norm(TensorPack pack, View sum, View parts) {
   const Chunks chunks(pack);

@@ -48,6 +48,8 @@ DUEL_KERNEL(sgd, SgdConstants k, UpdateState state, TensorPack pack);
 DUEL_KERNEL(ema, double decay, View step, View finite, TensorPack pack);
 // Operand: p.  p = min(max(p, low), high)
 DUEL_KERNEL(clip, double low, double high, View finite, TensorPack pack);
+// Operands: p f32, its copy bf16.  copy = p rounded to nearest
+DUEL_KERNEL(round_to_bf16, View finite, TensorPack pack);
 // Operand: g.  *sum (f64) += sum of squares of all elements of the pack; the caller clears it first. `parts`, f64
 // (square_norm_parts), is scratch: sums of parts of the pack, added in a second pass. The CPU leaves it alone.
 inline constexpr int square_norm_parts = 1024;

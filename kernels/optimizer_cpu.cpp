@@ -163,6 +163,14 @@ void clip(double low, double high, View finite, TensorPack pack) {
   });
 }
 
+void round_to_bf16(View finite, TensorPack pack) {
+  if (!allowed(finite)) return;
+  for_elements(pack, [&](int i, std::int64_t at, std::int64_t end) {
+    std::transform(operand<float>(pack, 0, i) + at, operand<float>(pack, 0, i) + end, operand<bf16>(pack, 1, i) + at,
+                   [](float p) { return bf16(p); });
+  });
+}
+
 void add_square_norm(TensorPack pack, View sum, View) {
   constexpr std::int64_t pieces = 64;  // fixed, so that the sum does not depend on the number of threads
   dispatch_float(pack.dtype, [&](auto type) {

@@ -1,5 +1,6 @@
 #include "tests/op_table.h"
 
+#include "engine/bf16_copy.h"
 #include "engine/context.h"
 #include "engine/tape.h"
 
@@ -106,6 +107,16 @@ void shapes(Rows& t) {
                "",
                {{5}},
                [](In x) { return convert(convert(x[0], DType::i32), x[0].dtype()); },
+               Domain::normal,
+               false});
+  t.push_back({"bf16_copy",  // its gradients: tests/test_precision.cpp
+               "",
+               {{4, 3}},
+               [](In x) {
+                 const Tensor w = convert(x[0], DType::f32);
+                 keep_bf16_copy(w);
+                 return convert(bf16_copy(w), x[0].dtype());
+               },
                Domain::normal,
                false});
   t.push_back({"gather", "rows", {{5, 3}}, [](In x) { return square(gather(x[0], indices({4, 0, 4, 2}))); }});

@@ -153,6 +153,36 @@ GPU_TEST("nothing is written while the gradients are not finite") {
   CHECK(running.t.gpu.item() == 5);
 }
 
+GPU_TEST("bf16 copies of packs of all sizes, to the bit; none while the gradients are not finite") {
+  const auto check = [&](const std::vector<std::int64_t>& sizes, double is_finite) {
+    const State state(is_finite);
+    Packs packs(sizes, 1);
+    std::vector<Pair> copies;
+    for (std::size_t i = 0; i < sizes.size(); ++i) {
+      std::vector<double> values = coarse(sizes[i], i);
+      for (double& v : values) v *= 1.0037;  // between two numbers of bf16
+      packs.at[i][0] = Pair({sizes[i]}, values, DType::f32);
+      copies.emplace_back(Shape{sizes[i]}, std::vector<double>(values.size(), 7), DType::bf16);
+      packs.cpu.at[0][i] = packs.at[i][0].cpu.storage()->data;
+      packs.gpu.at[0][i] = packs.at[i][0].gpu.storage()->data;
+      packs.cpu.at[1][i] = copies[i].cpu.storage()->data;
+      packs.gpu.at[1][i] = copies[i].gpu.storage()->data;
+    }
+    kernels::cpu::round_to_bf16(state.finite.cpu.view(), packs.cpu);
+    kernels::round_to_bf16.on(device)(state.finite.gpu.view(), packs.gpu);
+    for (std::size_t i = 0; i < sizes.size(); ++i) {
+      INFO(sizes.size() << " tensors, number " << i << " of " << sizes[i]);
+      std::vector<double> expected = packs.at[i][0].cpu.to_vector<double>();
+      for (double& v : expected) v = is_finite != 0 ? static_cast<double>(bf16(v)) : 7;
+      CHECK(copies[i].gpu.to_vector<double>() == expected);
+      CHECK(copies[i].cpu.to_vector<double>() == expected);
+    }
+  };
+  for (const auto& sizes : pack_sizes()) check(sizes, 1);
+  in_every_order([&] { check({5, 2049, 1}, 1); });
+  check({5, 1030}, 0);
+}
+
 GPU_TEST("the squares of a pack, the same in every order") {
   for (const auto& sizes : pack_sizes()) {
     INFO(sizes.size() << " tensors, the first of " << (sizes.empty() ? 0 : sizes[0]));

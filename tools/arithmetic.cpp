@@ -141,7 +141,8 @@ std::vector<Setting> arithmetic_options() {
   return {{"noise", "the result's neighbours differ from it by U(-noise, noise)", "0.5", 0, 100, false, {}},
           {"seed", "the seed of that noise", "1", 0, 9007199254740992, true, {}},
           threads_option(),
-          device_option()};
+          device_option(),
+          drawing_precision_option()};
 }
 
 int arithmetic(const std::string& run, const std::map<std::string, std::string>& given) {

@@ -53,18 +53,20 @@ std::int64_t counter(const TensorFile& file, const std::string& name, const std:
 }  // namespace
 
 std::map<std::string, std::string> RunIdentity::metadata() const {
-  return {{"duel.checkpoint", format_version},
-          {"model", model},
-          {"settings", nlohmann::json(settings).dump()},
-          {"image.height", std::to_string(image.height)},
-          {"image.width", std::to_string(image.width)},
-          {"image.channels", std::to_string(image.channels)},
-          {"batch", std::to_string(batch)},
-          {"seed", std::to_string(seed)},
-          {"data", data_name},
-          {"data.count", std::to_string(data_count)},
-          {"data.digest", data_digest},
-          {"data.flip", flip ? "yes" : "no"}};
+  std::map<std::string, std::string> fields{{"duel.checkpoint", format_version},
+                                            {"model", model},
+                                            {"settings", nlohmann::json(settings).dump()},
+                                            {"image.height", std::to_string(image.height)},
+                                            {"image.width", std::to_string(image.width)},
+                                            {"image.channels", std::to_string(image.channels)},
+                                            {"batch", std::to_string(batch)},
+                                            {"seed", std::to_string(seed)},
+                                            {"data", data_name},
+                                            {"data.count", std::to_string(data_count)},
+                                            {"data.digest", data_digest},
+                                            {"data.flip", flip ? "yes" : "no"}};
+  if (precision != "f32") fields["precision"] = precision;
+  return fields;
 }
 
 RunIdentity RunIdentity::parse(const std::map<std::string, std::string>& metadata, const std::string& file) {
@@ -93,6 +95,7 @@ RunIdentity RunIdentity::parse(const std::map<std::string, std::string>& metadat
   run.data_count = number("data.count");
   run.data_digest = text("data.digest");
   run.flip = metadata.count("data.flip") > 0 && text("data.flip") == "yes";
+  if (metadata.count("precision")) run.precision = text("precision");
   return run;
 }
 

@@ -21,6 +21,7 @@ struct RunIdentity {
   std::string data_name, data_digest;
   std::int64_t data_count = 0;
   bool flip = false;  // images are mirrored at random
+  std::string precision = "f32";
 
   std::map<std::string, std::string> metadata() const;
   static RunIdentity parse(const std::map<std::string, std::string>& metadata, const std::string& file);

@@ -117,7 +117,8 @@ std::vector<Setting> interpolate_options() {
           {"animate", "an animation, whatever --out ends in", "no", 0, 0, false, {"no", "yes"}},
           {"delay", "of an animation: milliseconds a frame", "80", 10, 10000, true, {}},
           threads_option(),
-          device_option()};
+          device_option(),
+          drawing_precision_option()};
 }
 
 int interpolate(const std::string& run, const std::map<std::string, std::string>& given) {

@@ -22,6 +22,8 @@ LoadedRun load_run(const std::string& run, const Settings& options) {
           out.identity.model, config.model);
   configure_threads(static_cast<int>(options.integer("threads")));
   use_device(options.word("device"));
+  const std::string& precision = options.word("precision");
+  use_precision(precision == "run" ? out.identity.precision : precision);
   const ModelInfo& info = find_model(out.identity.model);
   set_seed(0);  // the weights are overwritten
   out.model = info.make(out.identity.image, Settings(info.settings, out.identity.settings));

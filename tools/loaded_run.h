@@ -16,8 +16,8 @@ struct LoadedRun {
   std::unique_ptr<Model> model;
   Progression at;
 };
-// With the options "threads" and "device". Error: no run there, or its config.json or checkpoint is damaged or of
-// another model.
+// With the options "threads", "device" and "precision". Error: no run there, or its config.json or checkpoint is
+// damaged or of another model.
 LoadedRun load_run(const std::string& run, const Settings& options);
 
 // For an output file before anything is computed. Error: its ending is none of these, or its folder is not there.

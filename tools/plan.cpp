@@ -80,7 +80,10 @@ int show_plan(Model& model, Dataset& data, const RunIdentity& id, std::int64_t s
     flops += l.flops;
     if (l.is_product()) products += l.flops;
   }
-  for (const NamedTensor& x : model.state()) state += static_cast<double>(x.value.storage()->bytes);
+  for (const NamedTensor& x : model.state()) {
+    const Storage& memory = *x.value.storage();
+    state += static_cast<double>(memory.bytes + (memory.bf16 ? memory.bf16->bytes : 0));
+  }
   fmt::print("one iteration   {} batches, {} images, {} kernel calls\n", per_step, per_step * id.batch,
              step.launches().size());
   fmt::print("  arithmetic    {:.2f} GFLOP, of which {:.2f} in convolutions and matrix products\n", flops / 1e9,

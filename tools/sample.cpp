@@ -50,7 +50,8 @@ std::vector<Setting> sample_options() {
   return {{"count", "images to draw", "64", 1, 1e6, true, {}},
           {"seed", "the seed of their noise", "1", 0, 9007199254740992, true, {}},
           threads_option(),
-          device_option()};
+          device_option(),
+          drawing_precision_option()};
 }
 
 int sample(const std::string& run, const std::map<std::string, std::string>& given) {

@@ -11,6 +11,7 @@
 #include <string>
 
 #include "engine/device.h"
+#include "engine/precision.h"
 #include "engine/products.h"
 
 namespace duel {
@@ -47,6 +48,7 @@ void bound_spinning(char** argv) {
 void configure_threads(int count) { omp_set_num_threads(count); }
 
 void use_device(const std::string& word) { set_default_device(choose_device(word).device); }
+void use_precision(const std::string& word) { set_precision(choose_precision(word, default_device())); }
 
 Setting threads_option() {
   return {"threads", "threads to compute with", std::to_string(available_threads()), 1, 1024, true, {}};
@@ -63,6 +65,14 @@ Setting conv_option() {
           0,
           false,
           product_words()};
+}
+Setting precision_option() {
+  return {"precision", "of what nets compute; the weights are f32", "f32", 0, 0, false, precision_words()};
+}
+Setting drawing_precision_option() {
+  std::vector<std::string> words{"run"};
+  words.insert(words.end(), precision_words().begin(), precision_words().end());
+  return {"precision", "of what nets compute; run: as it was trained", "run", 0, 0, false, words};
 }
 
 }  // namespace duel

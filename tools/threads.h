@@ -1,4 +1,4 @@
-// How many threads the program computes with, and on what device.
+// How many threads the program computes with, on what device, and how finely.
 #pragma once
 #include <string>
 
@@ -16,9 +16,14 @@ void bound_spinning(char** argv);
 void configure_threads(int count);
 // Before any tensor is made. Errors as for choose_device.
 void use_device(const std::string& word);
+// After it, before any net is made. Errors as for choose_precision.
+void use_precision(const std::string& word);
 
 Setting threads_option();
 Setting device_option();
 Setting conv_option();
+Setting precision_option();
+// Of commands that draw from a run: the run's own, or another.
+Setting drawing_precision_option();
 
 }  // namespace duel

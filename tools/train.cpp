@@ -56,7 +56,8 @@ Texts checked_settings(const ModelInfo& info, const Texts& given, bool with_defa
 const std::vector<std::string> switch_words{"no", "yes"};
 
 // What a run keeps for good. The images are compared besides.
-const std::set<std::string> fixed_options{"batch", "seed", "size", "background", "limit", "flip", "skip-broken"};
+const std::set<std::string> fixed_options{"batch", "seed", "size",        "background",
+                                          "limit", "flip", "skip-broken", "precision"};
 
 ImageOptions image_options(const Texts& options) {
   return {.test = false,
@@ -98,8 +99,9 @@ RunConfig merge(const RunFolder& folder, const RunConfig& stored, const ModelInf
     config.options.erase("steps");
     config.options.erase("minutes");
   }
+  const Texts before = checked_options(info, stored.options, true);  // also what the run's own Duel did not know
   for (const auto& [name, value] : now) {
-    if (fixed_options.count(name)) must_agree(stored.options, name, value);
+    if (fixed_options.count(name)) must_agree(before, name, value);
     config.options[name] = value;
   }
   require(!request.options.count("init"), "--init {}: {} goes on with its own weights; leave out --init or --resume",
@@ -118,6 +120,8 @@ void check_same(const RunIdentity& found, const RunIdentity& expected, const std
   require(found.data_digest == expected.data_digest,
           "{}: the run's data are {} ({} images, digest {}), found {} ({} images, digest {})", file, found.data_name,
           found.data_count, found.data_digest, expected.data_name, expected.data_count, expected.data_digest);
+  require(found.precision == expected.precision, "{}: precision is {}, expected {} as in config.json", file,
+          found.precision, expected.precision);
   const Texts then = found.metadata();
   for (const auto& [field, value] : expected.metadata())
     require(field == "data" || value_or(then, field, "nothing") == value, "{}: {} is {}, expected {} as in config.json",
@@ -160,6 +164,7 @@ std::vector<Setting> train_options(const ModelInfo& model) {
           {"seed", "the seed of everything random", "1", 0, 9007199254740992, true, {}},
           threads_option(),
           device_option(),
+          precision_option(),
           {"data-on",
            "where all images lie while training; auto: on the device, if they take a quarter of it or less",
            "auto",
@@ -195,6 +200,7 @@ int train(const ModelInfo& info, const TrainRequest& request) {
   configure_threads(std::stoi(config.options.at("threads")));
   use_device(config.options.at("device"));
   choose_products(config.options.at("conv"), config.options.at("deterministic") == "yes");
+  use_precision(config.options.at("precision"));
   const std::uint64_t seed = seed_of(config.options);
   const bool flip = config.options.at("flip") == "yes";
   Dataset data = load_dataset(config.options.at("data"), seed, image_options(config.options), flip);
@@ -211,7 +217,8 @@ int train(const ModelInfo& info, const TrainRequest& request) {
                        images.name,
                        digest(images),
                        images.count,
-                       flip};
+                       flip,
+                       config.options.at("precision")};
   std::optional<TensorFile> checkpoint;
   if (request.resume) {
     std::error_code error;
