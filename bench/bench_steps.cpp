@@ -1,5 +1,7 @@
 // Times whole training iterations of the nets that bench/torch_steps.py times in PyTorch, one JSON line a case.
-//   bench_steps [--case NAME,NAME] [--device auto|cpu|cuda-host|cuda] [--seconds S] [--threads N]
+//   bench_steps [--case NAME,NAME] [--device auto|cpu|cuda-host|cuda] [--precision f32|tf32|bf16] [--conv
+//   own|cudnn|auto]
+//               [--seconds S] [--threads N]
 // Every case is checked before it is timed: the replayed iterations must give the losses that eager ones give. The data
 // lie on the device, and on a GPU the host is two iterations ahead, as in training.
 #include <fmt/format.h>
@@ -14,13 +16,15 @@
 #include "bench/step_cases.h"
 #include "engine/device.h"
 #include "engine/error.h"
+#include "engine/precision.h"
+#include "engine/products.h"
 
 namespace duel {
 namespace {
 
 struct Options {
   std::vector<std::string> cases = step_cases();
-  std::string device = "auto";
+  std::string device = "auto", precision = "f32", conv = "own";
   double seconds = 10;
   int threads = omp_get_max_threads();
 };
@@ -107,6 +111,8 @@ void run_case(const std::string& name, const Options& o) {
   nlohmann::ordered_json row{{"case", name},
                              {"engine", "duel"},
                              {"device", name_of(default_device())},
+                             {"precision", o.precision},
+                             {"conv", o.conv},
                              {"batch", c.batch},
                              {"threads", o.threads},
                              {"median_ms_per_iter", ms},
@@ -132,12 +138,16 @@ int main(int argc, char** argv) {
   Options o;
   app.add_option("--case", o.cases, "of: " + fmt::format("{}", fmt::join(step_cases(), ", ")))->delimiter(',');
   app.add_option("--device", o.device)->check(CLI::IsMember(device_words()));
+  app.add_option("--precision", o.precision)->check(CLI::IsMember(precision_words()));
+  app.add_option("--conv", o.conv)->check(CLI::IsMember(product_words()));
   app.add_option("--seconds", o.seconds, "of timing a case")->check(CLI::Range(0.01, 3600.0));
   app.add_option("--threads", o.threads)->check(CLI::Range(1, 1024));
   CLI11_PARSE(app, argc, argv);
   try {
     omp_set_num_threads(o.threads);
     set_default_device(choose_device(o.device).device);
+    choose_products(o.conv, false);
+    set_precision(choose_precision(o.precision, default_device()));
     for (const std::string& name : o.cases) run_case(name, o);
     return 0;
   } catch (const std::exception& e) {

@@ -129,16 +129,15 @@ StepCase step_case(const std::string& name) {
   if (name == "dcgan64") return gan_case(128, {64, 64, 3}, dcgan64_generator(), dcgan64_critic(true), false);
   if (name == "r1_64") return gan_case(64, {64, 64, 3}, dcgan64_generator(), dcgan64_critic(true), false, 10);
   if (name == "r1_64_nobn") return gan_case(64, {64, 64, 3}, dcgan64_generator(), dcgan64_critic(false), false, 10);
-  if (name == "wgan_gp28")
-    return wgan_gp_case(64, {28, 28, 1}, dcgan28_generator(), dcgan28_critic(false), 5);
+  if (name == "wgan_gp28") return wgan_gp_case(64, {28, 28, 1}, dcgan28_generator(), dcgan28_critic(false), 5);
   if (name == "wgan_gp32") return wgan_gp_case(64, {32, 32, 3}, wgan32_generator(), wgan32_critic(), 5);
   if (name == "wgan_gp64") return wgan_gp_case(64, {64, 64, 3}, dcgan64_generator(), dcgan64_critic(false), 5);
   fail("case '{}' is unknown, expected one of: {}", name, fmt::join(step_cases(), ", "));
 }
 
 const std::vector<std::string>& step_cases() {
-  static const std::vector<std::string> names{"mlp_gan", "dcgan28",    "wgan_gp28", "wgan_gp32",
-                                              "dcgan64", "r1_64",      "r1_64_nobn", "wgan_gp64"};
+  static const std::vector<std::string> names{"mlp_gan", "dcgan28", "wgan_gp28",  "wgan_gp32",
+                                              "dcgan64", "r1_64",   "r1_64_nobn", "wgan_gp64"};
   return names;
 }
 

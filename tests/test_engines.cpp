@@ -147,7 +147,8 @@ TEST_CASE("engines: deterministic ones only, and no choice by time") {
     if (extension != ".cu" && extension != ".cuh") continue;
     std::string text = read_text(entry.path());
     if (const auto at = text.find(integers); at != text.npos) text.erase(at, integers.size());
-    for (const char* word : {"atomicAdd", "atomicCAS", "atomicExch", "atomicMax", "atomicMin", " red.", "\"red.", "fetch_add"})
+    for (const char* word :
+         {"atomicAdd", "atomicCAS", "atomicExch", "atomicMax", "atomicMin", " red.", "\"red.", "fetch_add"})
       CHECK_MESSAGE(text.find(word) == text.npos, entry.path().string() << " has " << std::string(word));
   }
 }
@@ -249,8 +250,8 @@ TEST_CASE("engines: where libraries are looked for") {
 }
 
 TEST_CASE("engines: the libraries of this machine say their versions") {
-  for (auto& [library, function] : {std::pair{&kernels::cublas_lt(), "cublasLtGetVersion"},
-                                    std::pair{&kernels::cudnn(), "cudnnGetVersion"}}) {
+  for (auto& [library, function] :
+       {std::pair{&kernels::cublas_lt(), "cublasLtGetVersion"}, std::pair{&kernels::cudnn(), "cudnnGetVersion"}}) {
     if (!*library) {
       std::printf("engines: not run: %s\n", library->why().c_str());
       CHECK(library->why() != "");
@@ -287,15 +288,27 @@ TEST_CASE("engines: cuDNN's plans for a described H100") {
     std::printf("engines: not run: %s\n", e.what());
     return;
   }
-  const ConvGeometry halving{.n = 64, .xh = 32, .xw = 32, .c = 64, .yh = 16, .yw = 16, .o = 128, .kh = 4, .kw = 4,
-                             .stride_h = 2, .stride_w = 2, .pad_top = 1, .pad_left = 1};
-  const ConvGeometry same{.n = 64, .xh = 28, .xw = 28, .c = 32, .yh = 28, .yw = 28, .o = 32, .kh = 3, .kw = 3,
-                          .pad_top = 1, .pad_left = 1};
+  const ConvGeometry halving{.n = 64,
+                             .xh = 32,
+                             .xw = 32,
+                             .c = 64,
+                             .yh = 16,
+                             .yw = 16,
+                             .o = 128,
+                             .kh = 4,
+                             .kw = 4,
+                             .stride_h = 2,
+                             .stride_w = 2,
+                             .pad_top = 1,
+                             .pad_left = 1};
+  const ConvGeometry same{
+      .n = 64, .xh = 28, .xw = 28, .c = 32, .yh = 28, .yw = 28, .o = 32, .kh = 3, .kw = 3, .pad_top = 1, .pad_left = 1};
   ConvGeometry grouped = same, uneven = halving;
   int same_bits = 0, other_bits = 0;
   grouped.groups = 4;
   uneven.xh = uneven.xw = 31;
-  for (const auto& [name, g] : {std::pair{"halving", halving}, {"same", same}, {"grouped", grouped}, {"uneven", uneven}})
+  for (const auto& [name, g] :
+       {std::pair{"halving", halving}, {"same", same}, {"grouped", grouped}, {"uneven", uneven}})
     for (const auto slot : {kernels::ConvSlot::x, kernels::ConvSlot::w, kernels::ConvSlot::y})
       for (const auto& [type, tf32] : {std::pair{DType::f32, false}, {DType::f32, true}, {DType::bf16, false}}) {
         const kernels::ConvCase c{slot, g, type, tf32};

@@ -27,9 +27,8 @@ std::string describe(const MatmulCase& c) {
 
 std::string describe_cublas_lt() {
   const std::string why = why_no_cublas_lt();
-  return why.empty()
-             ? fmt::format("cuBLASLt {}: {}", version_of(cublas_lt(), "cublasLtGetVersion"), cublas_lt().path())
-             : "cuBLASLt: " + why;
+  return why.empty() ? fmt::format("cuBLASLt {}: {}", version_of(cublas_lt(), "cublasLtGetVersion"), cublas_lt().path())
+                     : "cuBLASLt: " + why;
 }
 
 #ifndef DUEL_CUBLAS_LT
@@ -139,7 +138,8 @@ struct Preference {
  private:
   template <class T>
   void set(cublasLtMatmulPreferenceAttributes_t name, T value) {
-    check(lib().cublasLtMatmulPreferenceSetAttribute(handle, name, &value, sizeof value), "an attribute of a preference");
+    check(lib().cublasLtMatmulPreferenceSetAttribute(handle, name, &value, sizeof value),
+          "an attribute of a preference");
   }
 };
 

@@ -19,15 +19,15 @@ namespace duel::kernels {
 
 std::string describe(const ConvCase& c) {
   const ConvGeometry& g = c.g;
-  return fmt::format(
-      "conv {} {} x {}x{}x{}x{} y {}x{}x{}x{} kernel {}x{} stride {}x{} pad {},{} groups {}",
-      c.slot == ConvSlot::x   ? "x"
-      : c.slot == ConvSlot::w ? "w"
-                              : "y",
-      c.dtype == DType::bf16 ? "bf16"
-      : c.tf32               ? "tf32"
-                             : "f32",
-      g.n, g.xh, g.xw, g.c, g.n, g.yh, g.yw, g.o, g.kh, g.kw, g.stride_h, g.stride_w, g.pad_top, g.pad_left, g.groups);
+  return fmt::format("conv {} {} x {}x{}x{}x{} y {}x{}x{}x{} kernel {}x{} stride {}x{} pad {},{} groups {}",
+                     c.slot == ConvSlot::x   ? "x"
+                     : c.slot == ConvSlot::w ? "w"
+                                             : "y",
+                     c.dtype == DType::bf16 ? "bf16"
+                     : c.tf32               ? "tf32"
+                                            : "f32",
+                     g.n, g.xh, g.xw, g.c, g.n, g.yh, g.yw, g.o, g.kh, g.kw, g.stride_h, g.stride_w, g.pad_top,
+                     g.pad_left, g.groups);
 }
 
 std::string describe_cudnn() {
@@ -272,16 +272,14 @@ std::vector<Descriptor> proposals(const Descriptor& graph, const std::optional<D
   if (gpu) heuristic.set(CUDNN_ATTR_ENGINEHEUR_DEVICEPROP, *gpu);
   heuristic.finalize("a heuristic");
   constexpr auto results = CUDNN_ATTR_ENGINEHEUR_RESULTS;
-  const std::int64_t most =
-      heuristic.get<cudnnBackendDescriptor_t>(results, CUDNN_TYPE_BACKEND_DESCRIPTOR, 0, nullptr);
+  const std::int64_t most = heuristic.get<cudnnBackendDescriptor_t>(results, CUDNN_TYPE_BACKEND_DESCRIPTOR, 0, nullptr);
   std::vector<Descriptor> configs;
   std::vector<cudnnBackendDescriptor_t> handles;
   for (std::int64_t i = 0; i < most; ++i) {
     configs.emplace_back(CUDNN_BACKEND_ENGINECFG_DESCRIPTOR);
     handles.push_back(configs.back().handle());
   }
-  const std::int64_t found =
-      most ? heuristic.get(results, CUDNN_TYPE_BACKEND_DESCRIPTOR, most, handles.data()) : most;
+  const std::int64_t found = most ? heuristic.get(results, CUDNN_TYPE_BACKEND_DESCRIPTOR, most, handles.data()) : most;
   while (static_cast<std::int64_t>(configs.size()) > found) configs.pop_back();
   return configs;
 }

@@ -1,5 +1,5 @@
-// The convolutions of cuDNN, by its graph interface. Compiled only where there is nvcc; works where the library is found
-// when the program runs.
+// The convolutions of cuDNN, by its graph interface. Compiled only where there is nvcc; works where the library is
+// found when the program runs.
 #pragma once
 #include <memory>
 #include <string>

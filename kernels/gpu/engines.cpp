@@ -41,9 +41,7 @@ class Buffer {
   }
   Buffer(const Buffer&) = delete;
   ~Buffer() { cudaFree(data_); }
-  View as(DType dtype) const {
-    return {data_, dtype, 1, {static_cast<std::int64_t>(bytes_ / size_of(dtype))}};
-  }
+  View as(DType dtype) const { return {data_, dtype, 1, {static_cast<std::int64_t>(bytes_ / size_of(dtype))}}; }
 
  private:
   void* data_ = nullptr;
@@ -145,7 +143,10 @@ class Engines {
       engines.insert(engines.begin(), own_engine(conv_workspace(c.slot, g, c.dtype, false), own));
       const std::int64_t x = g.n * g.xh * g.xw * g.c, w = g.o * g.kh * g.kw * g.group_c(), y = g.n * g.yh * g.yw * g.o;
       return pick(describe(c), std::move(engines), c.dtype, c.tf32, c.slot == ConvSlot::x ? w : x,
-                  c.slot == ConvSlot::y ? w : y, c.slot == ConvSlot::x ? x : c.slot == ConvSlot::w ? w : y);
+                  c.slot == ConvSlot::y ? w : y,
+                  c.slot == ConvSlot::x   ? x
+                  : c.slot == ConvSlot::w ? w
+                                          : y);
     });
   }
   Choice* of(const MatmulCase& c) {
@@ -240,7 +241,8 @@ std::optional<std::size_t> library_workspace(ConvSlot slot, const ConvGeometry& 
 }
 
 bool library_conv(ConvSlot slot, const ConvGeometry& g, View a, View b, View out, View workspace) {
-  Choice* c = known(out.dtype) && aligned(a, b, out) ? engines().of(ConvCase{slot, g, out.dtype, tf32_wanted()}) : nullptr;
+  Choice* c =
+      known(out.dtype) && aligned(a, b, out) ? engines().of(ConvCase{slot, g, out.dtype, tf32_wanted()}) : nullptr;
   if (!c) return false;
   View at;
   if (c->engine->workspace) {

@@ -1,4 +1,5 @@
-// Libraries of NVIDIA's that a machine may have, loaded when they are first asked for. No CUDA is needed to compile this.
+// Libraries of NVIDIA's that a machine may have, loaded when they are first asked for. No CUDA is needed to compile
+// this.
 #pragma once
 #include <cstddef>
 #include <stdexcept>

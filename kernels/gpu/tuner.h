@@ -52,14 +52,14 @@ class Tuner {
   // and one that cannot be written is left. Empty: none.
   Tuner(std::string environment, std::filesystem::path cache);
 
-  // Deterministic: only engines that are, and the first right one instead of the fastest, since times differ from run to
-  // run.
+  // Deterministic: only engines that are, and the first right one instead of the fastest, since times differ from run
+  // to run.
   void set(Prefer prefer, bool deterministic);
 
-  // The engine for what `key` names, an op with shape and types: an index into `engines`, whose first is our own kernel.
-  // The others are checked against it, once: largest |difference| / (root of the mean square of ours) must be at most
-  // `tolerance`. One that is wrong or fails is dropped for good. The right ones are timed in turn, median of 5 rounds.
-  // Errors: NotDeterministic, naming `key`; what our own kernel throws.
+  // The engine for what `key` names, an op with shape and types: an index into `engines`, whose first is our own
+  // kernel. The others are checked against it, once: largest |difference| / (root of the mean square of ours) must be
+  // at most `tolerance`. One that is wrong or fails is dropped for good. The right ones are timed in turn, median of 5
+  // rounds. Errors: NotDeterministic, naming `key`; what our own kernel throws.
   std::size_t choose(const std::string& key, std::span<const Engine> engines, const Trial& trial, double tolerance);
 
   // Of the engine `name`, which failed later.
