@@ -109,7 +109,7 @@ cpu@cuda_host: bf16*@engine/tensor.cpp@  refresh_bf16_copy(x);@
 cpu@cuda_host: bf16*@engine/bf16_copy.cpp@Grads{convert(c.dy, t)}@Grads{detach(convert(c.dy, t))}
 cpu@cuda_host: bf16*@kernels/optimizer.cu@copy.at[i] = bf16(p.at[i]);@copy.at[i].bits = static_cast<std::uint16_t>(__float_as_uint(p.at[i]) >> 16);
 cpu@cuda_host: norm*@kernels/norm.cu@__shfl_xor_sync(0xffffffffu, v, o)@__shfl_xor_sync(0xffffu, v, o)
-cpu@cuda_host: convolutions with bias*@kernels/product.cu@exists |= writer.row(core.row(r)) >= 0 ? 1u << r : 0u;@exists |= 1u << r;
+cpu@cuda_host: convolutions with bias*@kernels/product.cu@exists |= writer.row(core.row(r)) >= 0 ? 1u << r : 0u;@exists |= writer.row(core.row(r)) >= -1 ? 1u << r : 0u;
 cpu@cuda_host: convolutions with bias*@kernels/product.cu@static_cast<float>(T(v > 0 ? v : f.slope * v))@(v > 0 ? v : f.slope * v)
 race@cuda_host: convolutions with bias*@kernels/product.cu@  __syncthreads();  // nobody reads the tiles any more\n@
 cpu@cuda_host: convolutions with bias*@kernels/norm.cu@return counts[i % n.pieces];@return counts[0];
