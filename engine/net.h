@@ -47,7 +47,7 @@ struct LayerSummary {
 // it.
 class Net {
  public:
-  explicit Net(const Init& init = init_default, DType dtype = DType::f32) : init_(init), dtype_(dtype) {}
+  explicit Net(const Init& init = init_default, DType dtype = default_float()) : init_(init), dtype_(dtype) {}
 
   Net& linear(std::int64_t in, std::int64_t out, Act act = Act::none, bool bias = true);
   // weights (out,k,k,in)

@@ -34,6 +34,11 @@ void for_packs(const std::vector<const std::vector<Tensor>*>& rows, F f) {
 
 }  // namespace
 
+GradientHook& gradient_hook() {
+  thread_local GradientHook hook;
+  return hook;
+}
+
 Optimizer::Optimizer(const State& parameters, double lr, CommonOptions common, std::vector<std::string> moments)
     : common_(common), moment_names_(std::move(moments)), moments_(moment_names_.size()) {
   for (const NamedTensor& p : parameters) {
@@ -57,6 +62,7 @@ void Optimizer::step(const std::vector<Tensor>& gradients) {
     require(!gradients[i] ||
                 (gradients[i].shape() == parameters_[i].shape() && gradients[i].dtype() == parameters_[i].dtype()),
             "optimizer: the gradient of {} is {}, the parameter {}", names_[i], gradients[i], parameters_[i]);
+  if (const GradientHook& hook = gradient_hook()) hook(names_, gradients);
   const Tensor& finite = current_context().finite;
   const Device device = t_.device();
   launch("optimizer", 0, kernels::fill, device, square_norm_.view(), 0.0);

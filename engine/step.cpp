@@ -77,7 +77,7 @@ Metrics Step::run_body(Plan& plan) {
   context_.site = 0;
   std::vector<Batch> batches;
   for (const Staging& in : plan.inputs) {
-    Tensor images = empty(in.pixels.shape(), DType::f32);
+    Tensor images = empty(in.pixels.shape());
     // 0..255 to [-1, 1]
     launch("images", 0, kernels::convert, images.device(), in.pixels.view(), images.view(), 2.0 / 255, -1.0);
     batches.push_back({images, in.labels});
