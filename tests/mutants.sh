@@ -34,6 +34,11 @@ cpu@ops*,golden*,tape*@engine/tape.cpp@sum = sum ? add(sum, d[i]) : d[i];@sum = 
 cpu@ops*,golden*,tape*@kernels/norm_cpu.cpp@dv * gamma[i] - mean_dv[i] - (x[i] - mean[i]) * rstd[i] * mean_dvx[i]@dv * gamma[i] - mean_dv[i] - (x[i] - mean[i]) * mean_dvx[i]
 cpu@ops*,golden*,tape*@kernels/norm_cpu.cpp@products[i] += dv * ((x[i] - mean[i]) * rstd[i]);@products[i] += dv * ((x[i] + mean[i]) * rstd[i]);
 cpu@ops*,golden*,tape*@kernels/resize_cpu.cpp@2 * (n - 1) - i : i; }@2 * n - 1 - i : i; }
+cpu@verify*@tools/verification.cpp@        overwrite(y, r.values);@
+cpu@verify*@engine/optim.cpp@if (const GradientHook& hook = gradient_hook()) hook(names_, gradients);@
+cpu@verify*@tools/verification_tables.cpp@look("state", v.state, whole_tolerance);@
+cpu@profile*@tools/profile.cpp@start += duration;@start = duration;
+cpu@profile*@kernels/optimizer.h@n += row[i] ? size[i]@n += row[0] ? 1
 cpu@cuda_host: reduce at*@kernels/reduce.cu@of_thread[e][t] = s[e];\n  __syncthreads();@of_thread[e][t] = s[e];
 cpu@cuda_host: reduce at*@kernels/reduce.cu@    }\n    __syncthreads();\n  }\n  if (ty > 0@    }\n  }\n  if (ty > 0
 cpu@cuda_host: reduce at*@kernels/reduce.cu@l.each = (l.n + pieces - 1) / pieces;@l.each = l.n / pieces;
