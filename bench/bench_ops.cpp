@@ -18,8 +18,8 @@
 #include "engine/error.h"
 #include "engine/launch.h"
 #include "engine/products.h"
+#include "engine/speed.h"
 #include "engine/tape.h"
-#include "kernels/copy.h"
 #include "tests/op_table.h"
 
 namespace duel {
@@ -86,27 +86,14 @@ double error(const Derivatives& a, const Derivatives& b) {
   return worst;
 }
 
-struct Timing {
+struct KernelTiming : Timing {
   std::string op, kernel;
-  double median = 0, low = 0, high = 0;  // seconds
   double flops = 0, bytes = 0;
   bool product = false;
 };
 
-Timing time_work(DeviceDriver& d, const std::function<void()>& work, double budget) {
-  const double once = std::max(d.seconds(work), 1e-7);
-  const int repeats = std::clamp(static_cast<int>(budget / 7 / once), 1, 1000);
-  std::vector<double> samples;
-  for (int i = 0; i < 7; ++i)
-    samples.push_back(d.seconds([&] {
-      for (int r = 0; r < repeats; ++r) work();
-    }) / repeats);
-  std::sort(samples.begin(), samples.end());
-  return {"", "", samples[3], samples.front(), samples.back(), 0, 0};
-}
-
 // All launches of the row, recorded as a Step does; those of one kernel for one op are timed together.
-std::vector<Timing> time_row(const OpCase& c, const Values& v, Device device, DType type, double budget) {
+std::vector<KernelTiming> time_row(const OpCase& c, const Values& v, Device device, DType type, double budget) {
   const DeviceScope scope(device);
   const auto pool = std::make_shared<Pool>(device);
   const PoolScope memory(pool);
@@ -120,10 +107,10 @@ std::vector<Timing> time_row(const OpCase& c, const Values& v, Device device, DT
     if (dy) grad(y, xs, free_graph, dy);
   }
   pool->open_for_replay();
-  std::vector<Timing> out;
+  std::vector<KernelTiming> out;
   for (const Launch& first : recording.launches) {
     if (std::any_of(out.begin(), out.end(),
-                    [&](const Timing& t) { return t.op == first.op && t.kernel == first.kernel; }))
+                    [&](const KernelTiming& t) { return t.op == first.op && t.kernel == first.kernel; }))
       continue;
     double flops = 0, bytes = 0;
     std::vector<const Launch*> same;
@@ -133,26 +120,18 @@ std::vector<Timing> time_row(const OpCase& c, const Values& v, Device device, DT
         flops += l.flops;
         bytes += l.bytes;
       }
-    Timing t = time_work(
-        driver(device),
-        [&] {
-          for (const Launch* l : same) l->run();
-        },
-        budget);
-    t.op = first.op;
-    t.kernel = first.kernel;
-    t.flops = flops;
-    t.bytes = bytes;
-    t.product = first.is_product();
-    out.push_back(t);
+    const auto all = [&] {
+      for (const Launch* l : same) l->run();
+    };
+    out.push_back({time_work(device, all, budget), first.op, first.kernel, flops, bytes, first.is_product()});
   }
   return out;
 }
 
 // The row by the engines of the libraries, if it has products and there are any.
-std::vector<Timing> time_libraries(const OpCase& c, const Values& v, Device device, DType type, double budget,
-                                   const std::vector<Timing>& own) {
-  if (device != Device::cuda || std::none_of(own.begin(), own.end(), [](const Timing& t) { return t.product; }))
+std::vector<KernelTiming> time_libraries(const OpCase& c, const Values& v, Device device, DType type, double budget,
+                                         const std::vector<KernelTiming>& own) {
+  if (device != Device::cuda || std::none_of(own.begin(), own.end(), [](const KernelTiming& t) { return t.product; }))
     return {};
   const DeviceScope scope(device);
   try {
@@ -160,37 +139,9 @@ std::vector<Timing> time_libraries(const OpCase& c, const Values& v, Device devi
   } catch (const Error&) {
     return {};
   }
-  std::vector<Timing> timings = time_row(c, v, device, type, budget);
+  std::vector<KernelTiming> timings = time_row(c, v, device, type, budget);
   choose_products("own", false);
   return timings;
-}
-
-// What this device reaches at best, measured now: bytes/s of a large copy, and flop/s of a large matrix product.
-struct Ceiling {
-  double bytes = 0, flops = 0;
-};
-Ceiling measure_ceiling(Device device, DType type) {
-  const std::int64_t n = device == Device::cuda ? 8192 : 1024, length = device == Device::cuda ? 1 << 28 : 1 << 24;
-  const OpCase copy{"copy",
-                    "",
-                    {{length}},
-                    [](const std::vector<Tensor>& x) {
-                      Tensor y = empty_like(x[0]);
-                      assign(y, x[0]);
-                      return y;
-                    },
-                    Domain::normal,
-                    false};
-  const OpCase product{"matmul",         "",
-                       {{n, n}, {n, n}}, [](const std::vector<Tensor>& x) { return matmul(x[0], x[1]); },
-                       Domain::normal,   false};
-  auto best = [&](const OpCase& c) {
-    Values v;
-    for (const Shape& s : c.shapes) v.inputs.push_back(std::vector<float>(static_cast<std::size_t>(s.size()), 0.5f));
-    return time_row(c, v, device, type, 0.5).back();
-  };
-  const Timing a = best(copy), b = best(product);
-  return {a.bytes / a.low, b.flops / b.low};
 }
 
 struct Request {
@@ -238,9 +189,9 @@ int run(const Request& r) {
     if (!(e <= tolerance)) {
       ++wrong;
     } else {
-      const std::vector<Timing> own = time_row(c, v, device, type, r.budget);
-      const std::vector<Timing> libraries = time_libraries(c, v, device, type, r.budget, own);
-      for (const Timing& t : own) {
+      const std::vector<KernelTiming> own = time_row(c, v, device, type, r.budget);
+      const std::vector<KernelTiming> libraries = time_libraries(c, v, device, type, r.budget, own);
+      for (const KernelTiming& t : own) {
         fmt::print("    {:<24} {:<16} {:>10.1f} us ({:.1f} to {:.1f})", t.op, t.kernel, t.median * 1e6, t.low * 1e6,
                    t.high * 1e6);
         if (speed_means_something) {
@@ -249,7 +200,7 @@ int run(const Request& r) {
             fmt::print("  {:7.3f} TFLOP/s {:3.0f} %", t.flops / t.median / 1e12,
                        100 * t.flops / t.median / ceiling.flops);
         }
-        const auto by_library = std::find_if(libraries.begin(), libraries.end(), [&](const Timing& l) {
+        const auto by_library = std::find_if(libraries.begin(), libraries.end(), [&](const KernelTiming& l) {
           return l.product && l.op == t.op && l.kernel == t.kernel;
         });
         if (by_library != libraries.end()) fmt::print("  library {:.1f} us", by_library->median * 1e6);

@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
-#include <utility>
 
 #include "engine/bf16_copy.h"
+#include "engine/hook.h"
 #include "engine/launch.h"
 
 namespace duel {
@@ -78,17 +78,11 @@ void look(const Launch& l, const State& state) {
   }
 }
 
-struct HookScope {
-  LaunchHook before;
-  explicit HookScope(LaunchHook hook) : before(std::exchange(launch_hook(), std::move(hook))) {}
-  ~HookScope() { launch_hook() = before; }
-};
-
 }  // namespace
 
 std::string find_bad_value(Step& step, std::span<const HostBatch> batches, const State& state, int variant) {
   try {
-    const HookScope scope([&](const Launch& l) { look(l, state); });
+    const HookScope<LaunchHook> scope(launch_hook(), [&](const Launch& l) { look(l, state); });
     step.set_eager(true);
     step.seek(step.iteration() - 1);
     step(batches, variant);

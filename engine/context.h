@@ -33,9 +33,9 @@ class ContextScope {
 void set_seed(std::uint64_t seed);
 
 // Normal with mean 0 and standard deviation 1; uniform in (low, high). The result is a constant.
-Tensor normal(const Shape& shape, DType dtype = DType::f32);
-Tensor normal(const Shape& shape, double mean, double deviation, DType dtype = DType::f32);
-Tensor uniform(const Shape& shape, double low = 0, double high = 1, DType dtype = DType::f32);
+Tensor normal(const Shape& shape, DType dtype = default_float());
+Tensor normal(const Shape& shape, double mean, double deviation, DType dtype = default_float());
+Tensor uniform(const Shape& shape, double low = 0, double high = 1, DType dtype = default_float());
 // x with each element set to 0 with probability p and the rest divided by 1 - p (Srivastava et al. 2014). The mask is
 // drawn once, at this call, and kept for gradients of every order.
 Tensor dropout(const Tensor& x, double p);

@@ -8,10 +8,18 @@
 namespace duel {
 namespace {
 std::atomic<Device> device_of_new_tensors{Device::cpu};
-}
+std::atomic<DType> type_of_new_tensors{DType::f32};
+}  // namespace
 
 void set_default_device(Device device) { device_of_new_tensors = device; }
 Device default_device() { return device_of_new_tensors; }
+
+DType default_float() { return type_of_new_tensors; }
+FloatScope::FloatScope(DType type) : before_(type_of_new_tensors) {
+  require(type == DType::f32 || type == DType::f64, "type of new tensors: expected f32 or f64");
+  type_of_new_tensors = type;
+}
+FloatScope::~FloatScope() { type_of_new_tensors = before_; }
 
 const std::vector<std::string>& device_words() {
   static const std::vector<std::string> words{"auto", "cpu", "cuda-host", "cuda"};

@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include "kernels/device.h"
+#include "kernels/view.h"
 
 namespace duel {
 
@@ -20,6 +20,19 @@ class DeviceScope {
 
  private:
   Device before_;
+};
+
+// The type of new tensors where none is given, and so of nets and of the images in a Step: f32, or f64 for references.
+DType default_float();
+class FloatScope {
+ public:
+  explicit FloatScope(DType type);  // Error: neither f32 nor f64
+  ~FloatScope();
+  FloatScope(const FloatScope&) = delete;
+  FloatScope& operator=(const FloatScope&) = delete;
+
+ private:
+  DType before_;
 };
 
 // The words that choose_device knows: auto, cpu, cuda-host, cuda.

@@ -49,17 +49,23 @@ void collect(std::vector<kernels::View>& views, const T& a) {
   if constexpr (std::is_same_v<T, kernels::View>)
     if (a) views.push_back(a);
 }
+template <class T>
+double bytes_of(const T& a) {
+  if constexpr (requires { a.bytes(); })
+    return static_cast<double>(a.bytes());
+  else
+    return 0;
+}
 void submit(Launch l);
 }  // namespace detail
 
-// `flops` as in Launch; bytes are those of the views among the arguments.
+// `flops` as in Launch; bytes are those of the views and packs of tensors among the arguments.
 template <class... P>
 void launch(const char* op, double flops, const kernels::Kernel<P...>& kernel, Device device,
             std::type_identity_t<P>... args) {
   std::vector<kernels::View> views;
   (detail::collect(views, args), ...);
-  double bytes = 0;
-  for (const kernels::View& v : views) bytes += static_cast<double>(v.bytes());
+  const double bytes = (0.0 + ... + detail::bytes_of(args));
   auto f = kernel.on(device);
   detail::submit({op, kernel.name, flops, bytes, device, [f, args...] { f(args...); }, std::move(views)});
 }

@@ -50,7 +50,7 @@ struct LayerSummary {
 // they add of their own must take their parameters by bf16_copy().
 class Net {
  public:
-  explicit Net(const Init& init = init_default, DType dtype = DType::f32)
+  explicit Net(const Init& init = init_default, DType dtype = default_float())
       : init_(init), dtype_(dtype), compute_(dtype == DType::f32 ? activation_type() : dtype) {}
 
   Net& linear(std::int64_t in, std::int64_t out, Act act = Act::none, bool bias = true);

@@ -99,10 +99,10 @@ Tensor widen(const Tensor& x);                 // bf16 in f32, where a sum of sq
 // ---- by index; indices are i32 tensors ----
 Tensor gather(const Tensor& x, const Tensor& index);  // rows x[index[m], ...]; an embedding is gather(table, tokens)
 Tensor scatter(const Tensor& y, const Tensor& index, std::int64_t rows);  // its transpose: adds row m to row index[m]
-Tensor one_hot(const Tensor& index, std::int64_t classes, DType dtype = DType::f32);
+Tensor one_hot(const Tensor& index, std::int64_t classes, DType dtype = default_float());
 // A batch in [-1, 1] of images that lie on the device as bytes: pixels (count,H,W,C) u8, index and flip (N) i32; where
 // flip is not 0 left and right change places (an empty flip: nowhere). No gradient.
-Tensor gather_images(const Tensor& pixels, const Tensor& index, const Tensor& flip, DType dtype = DType::f32);
+Tensor gather_images(const Tensor& pixels, const Tensor& index, const Tensor& flip, DType dtype = default_float());
 
 // ---- products ----
 // (..., m, k) x (..., k, n) -> (..., m, n), equal leading axes; each operand may be given transposed.

@@ -44,6 +44,11 @@ void refresh_copies(const std::vector<Tensor>& written) {
 
 }  // namespace
 
+GradientHook& gradient_hook() {
+  thread_local GradientHook hook;
+  return hook;
+}
+
 Optimizer::Optimizer(const State& parameters, double lr, CommonOptions common, std::vector<std::string> moments)
     : common_(common), moment_names_(std::move(moments)), moments_(moment_names_.size()) {
   for (const NamedTensor& p : parameters) {
@@ -67,6 +72,7 @@ void Optimizer::step(const std::vector<Tensor>& gradients) {
     require(!gradients[i] ||
                 (gradients[i].shape() == parameters_[i].shape() && gradients[i].dtype() == parameters_[i].dtype()),
             "optimizer: the gradient of {} is {}, the parameter {}", names_[i], gradients[i], parameters_[i]);
+  if (const GradientHook& hook = gradient_hook()) hook(names_, gradients);
   const Tensor& finite = current_context().finite;
   const Device device = t_.device();
   launch("optimizer", 0, kernels::fill, device, square_norm_.view(), 0.0);

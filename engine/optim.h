@@ -1,5 +1,6 @@
 // Optimizers, moving averages and clipping. Their updates are launches like any op's, so a Step replays them.
 #pragma once
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -8,6 +9,11 @@
 #include "kernels/optimizer.h"
 
 namespace duel {
+
+// Called by every step() of this thread when set, before anything is updated: with the parameters' names and gradients,
+// which may be overwritten.
+using GradientHook = std::function<void(const std::vector<std::string>& names, const std::vector<Tensor>& gradients)>;
+GradientHook& gradient_hook();
 
 // What all optimizers share. `l1` and `l2` add l1*sign(p) and l2*p to the gradient; `max_norm` rescales the whole
 // gradient to at most this Euclidean norm (0: off; Pascanu et al. 2013).

@@ -92,7 +92,7 @@ class Staging {
 
 // The images of a batch in [-1, 1].
 Tensor images_of(const Staging::Input& in) {
-  Tensor images = empty(in.image, DType::f32);
+  Tensor images = empty(in.image);
   const double scale = 2.0 / 255, shift = -1;
   if (in.resident)
     launch("images", 0, kernels::gather_images, images.device(), scale, shift, in.resident.view(), in.index.view(),

@@ -25,7 +25,7 @@
 namespace duel {
 
 struct Batch {
-  Tensor images;  // (N,H,W,C) f32 in [-1, 1]
+  Tensor images;  // (N,H,W,C) in [-1, 1]
   Tensor labels;  // (N) i32; empty when unlabelled
   std::int64_t size() const { return images.dim(0); }
 };

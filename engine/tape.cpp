@@ -108,9 +108,15 @@ Node::~Node() {
   }
 }
 
+ResultHook& result_hook() {
+  thread_local ResultHook hook;
+  return hook;
+}
+
 Tensor record(const Op& op, Tensor y, const std::vector<Tensor>& inputs, Rule rule, Saves saves) {
   Node& node = *y.node();
   node.op = &op;
+  if (const ResultHook& hook = result_hook()) hook(op, y, inputs);
   if (!tape_on) return y;
   node.inputs.reserve(inputs.size());
   for (const Tensor& x : inputs) node.inputs.push_back(x.node());

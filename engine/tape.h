@@ -52,6 +52,11 @@ struct Node {
 // A rule keeps alive what it captures; inputs are kept as nodes only, so memory that no rule needs is freed at once.
 Tensor record(const Op& op, Tensor y, const std::vector<Tensor>& inputs, Rule rule, Saves saves = Saves::nothing);
 
+// Called with every result of this thread when set, on the tape or not: to compare devices. It may overwrite y's
+// memory.
+using ResultHook = std::function<void(const Op& op, const Tensor& y, const std::vector<Tensor>& inputs)>;
+ResultHook& result_hook();
+
 enum Graph { free_graph, keep_graph };
 
 // dL/dxs for L = <dy, y>; dy may be left out where y has one element (then it is 1).

@@ -73,19 +73,19 @@ class Tensor {
 };
 
 // New memory, uninitialised, from the current pool.
-Tensor empty(const Shape& shape, DType dtype = DType::f32);
+Tensor empty(const Shape& shape, DType dtype = default_float());
 Tensor empty_like(const Tensor& x);
 // The same memory under another shape; not on the tape (the op is reshape).
 Tensor view_as(const Tensor& x, const Shape& shape);
 // The memory of `block` from `offset` bytes on, as a tensor of its own. Error: it ends before.
 Tensor part_of(const Tensor& block, std::size_t offset, const Shape& shape, DType dtype);
 
-Tensor full(const Shape& shape, double value, DType dtype = DType::f32);
-Tensor zeros(const Shape& shape, DType dtype = DType::f32);
-Tensor ones(const Shape& shape, DType dtype = DType::f32);
+Tensor full(const Shape& shape, double value, DType dtype = default_float());
+Tensor zeros(const Shape& shape, DType dtype = default_float());
+Tensor ones(const Shape& shape, DType dtype = default_float());
 // From host values, converted to dtype. Errors: the number of values differs from the shape's; while a Step records.
 template <class T>
-Tensor from_vector(const Shape& shape, const std::vector<T>& values, DType dtype = DType::f32);
+Tensor from_vector(const Shape& shape, const std::vector<T>& values, DType dtype = default_float());
 
 // Overwrites x's memory in place (a leaf: parameters, state, staging buffers). Errors as for from_vector.
 void assign(const Tensor& x, const void* host_values, std::size_t bytes);

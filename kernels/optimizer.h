@@ -12,6 +12,13 @@ struct TensorPack {
   DType dtype = DType::f32;
   std::int64_t size[capacity] = {};
   void* at[operands][capacity] = {};
+
+  std::int64_t bytes() const {  // of all operands
+    std::int64_t n = 0;
+    for (const auto& row : at)
+      for (int i = 0; i < count; ++i) n += row[i] ? size[i] * static_cast<std::int64_t>(size_of(dtype)) : 0;
+    return n;
+  }
 };
 
 // What changes from iteration to iteration lives on the device: lr f64 (1), t i64 (1) counts the updates including this

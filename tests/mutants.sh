@@ -39,6 +39,11 @@ cpu@engines*@kernels/gpu/tuner.cpp@(i == 0 ? 1 : margin)@(i == 0 ? margin : 1)
 cpu@engines*@kernels/gpu/tuner.cpp@if (deterministic_) return wanted[0];@if (deterministic_) return wanted.back();
 cpu@engines*@kernels/gpu/tuner.cpp@if (engines[i].deterministic || !deterministic_) wanted@wanted
 cpu@engines*@kernels/gpu/tuner.cpp@all["environments"].find(environment_);@all["environments"].begin();
+cpu@verify*@tools/verification.cpp@        overwrite(y, r.values);@
+cpu@verify*@engine/optim.cpp@if (const GradientHook& hook = gradient_hook()) hook(names_, gradients);@
+cpu@verify*@tools/verification_tables.cpp@look("state", v.state, whole_tolerance);@
+cpu@profile*@tools/profile.cpp@start += duration;@start = duration;
+cpu@profile*@kernels/optimizer.h@n += row[i] ? size[i]@n += row[0] ? 1
 cpu@cuda_host: reduce at*@kernels/reduce.cu@of_thread[e][t] = s[e];\n  __syncthreads();@of_thread[e][t] = s[e];
 cpu@cuda_host: reduce at*@kernels/reduce.cu@    }\n    __syncthreads();\n  }\n  if (ty > 0@    }\n  }\n  if (ty > 0
 cpu@cuda_host: reduce at*@kernels/reduce.cu@l.each = (l.n + pieces - 1) / pieces;@l.each = l.n / pieces;

@@ -48,7 +48,7 @@ TEST_CASE("cli: help, version and lists") {
 
 TEST_CASE("cli: a bad input gets one line and writes nothing") {
   const Scratch in;
-  check_refused(in, {}, "train, sample, interpolate, ");
+  check_refused(in, {}, "train, verify, sample, interpolate, ");
   check_refused(in, {"tarin"}, "'tarin' is unknown, expected one of: train");
   check_refused(in, {"train"}, "gan, wgan-gp");
   check_refused(in, {"train", "gna"}, "model 'gna' is unknown, expected one of: gan, dcgan, ");

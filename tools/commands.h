@@ -24,11 +24,20 @@ bool is_switch(const Setting& setting);
 // What the command line holds, as text; what was not given is not there.
 struct TrainRequest {
   std::map<std::string, std::string> settings;  // the model's own
-  std::map<std::string, std::string> options;   // train_options, and "data", "background", "out", "init"
+  std::map<std::string, std::string> options;   // train_options, and "data", "background", "out", "init", "profile"
   bool resume = false;
   bool dry_run = false;  // the plan only; nothing is written
 };
 int train(const ModelInfo& model, const TrainRequest& request);
+
+// What the command line holds, as text: the model's settings, verify_options and "data".
+struct VerifyRequest {
+  std::map<std::string, std::string> settings, options;
+  bool all = false;  // every row of the tables
+};
+std::vector<Setting> verify_options();
+// Exit status 1: a device computes something else than the reference.
+int verify(const ModelInfo& model, const VerifyRequest& request);
 
 std::vector<Setting> sample_options();
 int sample(const std::string& run, const std::map<std::string, std::string>& options);

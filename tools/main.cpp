@@ -96,8 +96,9 @@ void refuse_rest(const CLI::App& app, const char* what) {
 
 struct Arguments {
   std::map<std::string, TrainRequest> train;  // by model
-  std::string run;                            // or the file that a command is about
-  Texts options;                              // of a command that is not train
+  std::map<std::string, VerifyRequest> verify;
+  std::string run;  // or the file that a command is about
+  Texts options;    // of a command that is not train
 };
 
 void add_train(CLI::App& root, Arguments& arguments) {
@@ -114,9 +115,26 @@ void add_train(CLI::App& root, Arguments& arguments) {
     add_text(*app, "init", "begin with the weights of another run, or of a PyTorch state dict as safetensors", "RUN",
              "Training", request.options);
     add_settings(*app, train_options(info), "Training", request.options);
+    add_text(*app, "profile",
+             "time N iterations kernel by kernel, write trace.json into --out (default .); train nothing", "N",
+             "Training", request.options);
     app->add_flag("--resume", request.resume, "go on with the run in --out, with its options")->group("Training");
     app->add_flag("--dry-run", request.dry_run, "show layers, memory and time; train nothing and write nothing")
         ->group("Training");
+    add_settings(*app, info.settings, "Settings of " + info.name, request.settings);
+  }
+}
+
+void add_verify(CLI::App& root, Arguments& arguments) {
+  CLI::App* verify =
+      add_command(root, "verify", "compare an iteration of a model on every device with plain loops in f64", "MODEL");
+  for (const ModelInfo& info : models()) {
+    VerifyRequest& request = arguments.verify[info.name];
+    CLI::App* app = add_command(*verify, info.name, fmt::format("{} ({})", info.summary, info.paper), "",
+                                "Models, each with options of its own");
+    add_text(*app, "data", "the images, as for duel train (default glyphs)", "PATH", "Verifying", request.options);
+    add_settings(*app, verify_options(), "Verifying", request.options);
+    app->add_flag("--all", request.all, "every row of the tables")->group("Verifying");
     add_settings(*app, info.settings, "Settings of " + info.name, request.settings);
   }
 }
@@ -165,7 +183,7 @@ int dispatch(const CLI::App& root, const Arguments& arguments) {
   refuse_rest(root, "command");
   const CLI::App& command = *root.get_subcommands().at(0);
   const std::string name = command.get_name();
-  refuse_rest(command, name == "train" ? "model" : "subject");
+  refuse_rest(command, name == "list" ? "subject" : "model");
   if (name == "inspect") {
     require(!arguments.run.empty(), "inspect: expected a file");
     return inspect(arguments.run);
@@ -179,6 +197,7 @@ int dispatch(const CLI::App& root, const Arguments& arguments) {
   const CLI::App& leaf = *command.get_subcommands().at(0);
   refuse_rest(leaf, "word");
   if (name == "train") return train(find_model(leaf.get_name()), arguments.train.at(leaf.get_name()));
+  if (name == "verify") return verify(find_model(leaf.get_name()), arguments.verify.at(leaf.get_name()));
   const std::map<std::string, int (*)()> lists{
       {"models", list_models}, {"data", list_data}, {"devices", list_devices}, {"ops", list_ops}};
   return lists.at(leaf.get_name())();
@@ -208,6 +227,7 @@ int run(int argc, char** argv) {
   root.set_version_flag("--version", std::string("duel ") + DUEL_VERSION, "the version");
   root.footer("duel COMMAND --help says more, and duel train MODEL --help most.");
   add_train(root, arguments);
+  add_verify(root, arguments);
   add_sample(root, arguments);
   add_walks(root, arguments);
   add_inspect(root, arguments);

@@ -13,6 +13,7 @@
 #include "tools/commands.h"
 #include "tools/initial_weights.h"
 #include "tools/plan.h"
+#include "tools/profile.h"
 #include "tools/run_folder.h"
 #include "tools/threads.h"
 #include "tools/trainer.h"
@@ -31,7 +32,7 @@ std::string value_or(const Texts& texts, const std::string& name, const std::str
 // The options besides "data", "out" and "init", checked and written canonically; those without a limit are left out.
 Texts checked_options(const ModelInfo& info, const Texts& given, bool with_defaults) {
   Texts numbers = given;
-  for (const char* text : {"data", "out", "init", "background"}) numbers.erase(text);
+  for (const char* text : {"data", "out", "init", "background", "profile"}) numbers.erase(text);
   // A time to stop at takes the place of the default number of steps.
   const bool only_minutes = numbers.count("minutes") > 0 && numbers.count("steps") == 0;
   std::vector<Setting> known;
@@ -189,7 +190,12 @@ int train(const ModelInfo& info, const TrainRequest& request) {
   require(!out.empty(), "--out: found '', expected a folder");
   RunFolder folder(out);
   std::string threads_before;
-  if (request.resume) {
+  std::optional<ProfileRequest> profile;
+  if (request.options.count("profile")) {
+    require(!request.resume && !request.dry_run, "--profile: leave out {}: it tries the model as it begins",
+            request.resume ? "--resume" : "--dry-run");
+    profile = profile_request(request.options.at("profile"), value_or(request.options, "out", ""));
+  } else if (request.resume) {
     const RunConfig stored = folder.read_config();
     threads_before = value_or(stored.options, "threads", "");
     config = merge(folder, stored, info, request);
@@ -238,6 +244,7 @@ int train(const ModelInfo& info, const TrainRequest& request) {
                w.loaded, w.file, w.unused, w.initial);
   }
   if (request.dry_run) return show_plan(*model, data, identity, std::stoll(value_or(config.options, "steps", "0")));
+  if (profile) return show_profile(*model, data, identity, *profile);
   Trainer trainer(*model, data, held_out_images(config.options), folder, config, identity, start);
   if (checkpoint) {
     trainer.restore(load_state(*checkpoint, folder.checkpoint().string(), *model));
