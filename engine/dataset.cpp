@@ -24,14 +24,17 @@ namespace {
 void check(const ImageSet& s) {
   require(s.count >= 1 && s.height >= 1 && s.width >= 1 && s.channels >= 1,
           "[Dataset] {} is ({},{},{},{}), expected no axis below 1", s.name, s.count, s.height, s.width, s.channels);
+  require(s.count <= std::numeric_limits<std::int32_t>::max(), "[Dataset] {} has {} images, expected at most 2^31-1",
+          s.name, s.count);
   std::uint64_t left = s.pixels.size();  // divided, not multiplied: a product could overflow
   bool matches = true;
-  for (const std::int64_t n : {s.count, s.height, s.width, s.channels}) {
+  for (const std::int64_t n : {s.source ? 1 : s.count, s.height, s.width, s.channels}) {
     matches = matches && left % static_cast<std::uint64_t>(n) == 0;
     left /= static_cast<std::uint64_t>(n);
   }
-  require(matches && left == 1, "[Dataset] {} has {} bytes of pixels, expected those of ({},{},{},{})", s.name,
-          s.pixels.size(), s.count, s.height, s.width, s.channels);
+  matches = matches && (s.source ? left <= static_cast<std::uint64_t>(s.count) : left == 1);
+  require(matches, "[Dataset] {} has {} bytes of pixels, expected those of ({},{},{},{})", s.name, s.pixels.size(),
+          s.count, s.height, s.width, s.channels);
   require(s.labels.empty() || s.labels.size() == static_cast<std::size_t>(s.count),
           "[Dataset] {} has {} labels, expected none or {}", s.name, s.labels.size(), s.count);
   for (const std::int32_t label : s.labels)
@@ -41,8 +44,8 @@ void check(const ImageSet& s) {
 
 // What one call of next hands out.
 struct Slot {
-  std::vector<std::uint8_t> pixels;  // none where the images are resident
-  std::vector<std::int32_t> labels, index, flip;
+  std::vector<std::uint8_t> pixels;               // none where the images are resident
+  std::vector<std::int32_t> labels, index, flip;  // no labels of unlabelled images
   std::vector<HostBatch> batches;
   Cursor after;
 };
@@ -76,6 +79,7 @@ struct Dataset::Prefetcher {
   void stop();
   void run();
   void fill(Slot& slot);
+  void put_image(std::int64_t sample, bool mirrored, std::uint8_t* to) const;  // of the set, into a batch
   void shuffle(std::int64_t epoch);
   bool is_flipped(const Cursor& at) const;
 
@@ -141,13 +145,14 @@ void Dataset::Prefetcher::allocate(std::int64_t batches, std::int64_t size) {
       const auto some = [&](bool wanted) { return wanted ? static_cast<std::size_t>(samples) : 0; };
       slot.pixels.resize(some(!resident) * static_cast<std::size_t>(image_bytes));
       slot.labels.resize(some(!images.labels.empty()));
-      slot.index.resize(some(static_cast<bool>(resident)));
-      slot.flip.resize(some(resident && flip));
+      slot.index.resize(static_cast<std::size_t>(samples));
+      slot.flip.resize(static_cast<std::size_t>(samples));
       slot.batches.resize(static_cast<std::size_t>(batches));
       for (std::int64_t b = 0; b < batches; ++b) {
-        const auto part = [&](const auto& of, std::int64_t each) {
-          return of.empty() ? nullptr : of.data() + b * size * each;
+        const auto part = [&](const auto& of, std::int64_t each, bool wanted = true) {
+          return of.empty() || !wanted ? nullptr : of.data() + b * size * each;
         };
+        const bool names = static_cast<bool>(resident);
         slot.batches[static_cast<std::size_t>(b)] = {part(slot.pixels, image_bytes),
                                                      part(slot.labels, 1),
                                                      size,
@@ -155,8 +160,8 @@ void Dataset::Prefetcher::allocate(std::int64_t batches, std::int64_t size) {
                                                      images.width,
                                                      images.channels,
                                                      resident,
-                                                     part(slot.index, 1),
-                                                     part(slot.flip, 1)};
+                                                     part(slot.index, 1, names),
+                                                     part(slot.flip, 1, names && flip)};
       }
     }
   } catch (const std::bad_alloc&) {
@@ -214,28 +219,52 @@ void Dataset::Prefetcher::run() {
 }
 
 void Dataset::Prefetcher::fill(Slot& slot) {
-  const auto image_bytes = static_cast<std::size_t>(images.height * images.width * images.channels);
-  std::uint8_t* pixels = slot.pixels.data();
-  std::size_t at = 0;
+  const std::int64_t image_bytes = images.image_bytes(), samples = batch_count * batch_size;
+  auto at = static_cast<std::size_t>(0);
   for (std::int64_t b = 0; b < batch_count; ++b) {
     if (ahead.index > images.count - batch_size) ahead = {ahead.epoch + 1, 0};
     if (order_epoch != ahead.epoch) shuffle(ahead.epoch);
     for (std::int64_t i = 0; i < batch_size; ++i, ++ahead.index, ++at) {
-      const auto sample = static_cast<std::size_t>(order[static_cast<std::size_t>(ahead.index)]);
-      const bool mirrored = flip && is_flipped(ahead);
-      if (!slot.labels.empty()) slot.labels[at] = images.labels[sample];
-      if (!slot.index.empty()) slot.index[at] = static_cast<std::int32_t>(sample);
-      if (!slot.flip.empty()) slot.flip[at] = mirrored;
-      if (slot.pixels.empty()) continue;
-      const std::uint8_t* image = images.pixels.data() + sample * image_bytes;
-      if (mirrored)
-        copy_mirrored(image, images.height, images.width, images.channels, pixels);
-      else
-        std::memcpy(pixels, image, image_bytes);
-      pixels += image_bytes;
+      const std::int64_t sample = order[static_cast<std::size_t>(ahead.index)];
+      if (!slot.labels.empty()) slot.labels[at] = images.labels[static_cast<std::size_t>(sample)];
+      slot.index[at] = static_cast<std::int32_t>(sample);
+      slot.flip[at] = flip && is_flipped(ahead);
     }
   }
   slot.after = ahead;
+  if (slot.pixels.empty()) return;
+  const auto put = [&](std::int64_t k) {
+    put_image(slot.index[static_cast<std::size_t>(k)], slot.flip[static_cast<std::size_t>(k)] != 0,
+              slot.pixels.data() + k * image_bytes);
+  };
+  if (!images.source) {
+    for (std::int64_t k = 0; k < samples; ++k) put(k);
+    return;
+  }
+  std::exception_ptr failed;
+#pragma omp parallel for schedule(dynamic)
+  for (std::int64_t k = 0; k < samples; ++k) try {
+      put(k);
+    } catch (...) {
+#pragma omp critical
+      failed = std::current_exception();
+    }
+  if (failed) std::rethrow_exception(failed);
+}
+
+void Dataset::Prefetcher::put_image(std::int64_t sample, bool mirrored, std::uint8_t* to) const {
+  const std::int64_t bytes = images.image_bytes();
+  const std::uint8_t* image = images.pixels.data() + sample * bytes;
+  std::vector<std::uint8_t> decoded;
+  if (sample >= images.held()) {
+    decoded.resize(static_cast<std::size_t>(bytes));
+    images.source->read(sample, decoded.data());
+    image = decoded.data();
+  }
+  if (mirrored)
+    copy_mirrored(image, images.height, images.width, images.channels, to);
+  else
+    std::copy_n(image, bytes, to);
 }
 
 // Fisher and Yates, with a generator of (seed, epoch).
@@ -266,10 +295,7 @@ std::span<const HostBatch> Dataset::next(std::int64_t batches, std::int64_t batc
 void Dataset::make_resident() {
   Prefetcher& p = *prefetcher_;
   const ImageSet& s = p.images;
-  require(s.count <= std::numeric_limits<std::int32_t>::max(),
-          "[Dataset] {} has {} images, at most 2^31-1 can be "
-          "resident",
-          s.name, s.count);
+  require(!s.source, "[Dataset] {} is decoded image by image, it cannot be resident", s.name);
   p.stop();
   p.batch_count = p.batch_size = 0;
   p.resident = empty({s.count, s.height, s.width, s.channels}, DType::u8);

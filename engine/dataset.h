@@ -48,7 +48,7 @@ class Dataset {
   std::span<const HostBatch> next(std::int64_t batches, std::int64_t batch_size);
 
   // Copies all images to the default device; batches then name them instead of holding pixels. They are the same ones.
-  // Error: the images do not fit there.
+  // Error: the images do not fit there, or have a source.
   void make_resident();
 
   // After the batches handed out, whatever was prefetched.

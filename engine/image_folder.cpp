@@ -15,10 +15,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-struct Entry {
-  fs::path path;
-  std::int32_t label = 0;
-};
+using Entry = ImageEntry;
 
 struct Listing {
   std::vector<fs::path> images;   // sorted by name
@@ -111,11 +108,7 @@ Decoded decode_file(const fs::path& path, const ImageOptions& options, const Ima
   Decoded out;
   try {
     const std::string name = path.string();
-    InputFile file(path);
-    require(file.size() <= largest_image_bytes, "{}: the file has {} bytes, expected at most {}", name, file.size(),
-            largest_image_bytes);
-    std::vector<std::byte> bytes(static_cast<std::size_t>(file.size()));
-    file.read(bytes);
+    const std::vector<std::byte> bytes = read_image_bytes(path);
     if (expected.height > 0) {
       const ImageHeader header = read_image_header(bytes, name);
       if (header.height != expected.height || header.width != expected.width) {
@@ -123,8 +116,7 @@ Decoded decode_file(const fs::path& path, const ImageOptions& options, const Ima
         return out;
       }
     }
-    out.picture = flatten(decode_image(bytes, name, options.size), options.background);
-    if (options.size > 0) out.picture = crop_and_resize(out.picture, options.size);
+    out.picture = decode_entry(bytes, name, options);
   } catch (const Error& e) {
     out.error = e.what();
   }
@@ -215,6 +207,20 @@ ImageSet read_entries(const fs::path& folder, const std::vector<Entry>& entries,
 
 }  // namespace
 
+std::vector<std::byte> read_image_bytes(const fs::path& path, std::size_t most) {
+  InputFile file(path);
+  require(file.size() <= largest_image_bytes, "{}: the file has {} bytes, expected at most {}", path.string(),
+          file.size(), largest_image_bytes);
+  std::vector<std::byte> bytes(std::min(static_cast<std::size_t>(file.size()), most));
+  file.read(bytes);
+  return bytes;
+}
+
+Picture decode_entry(std::span<const std::byte> bytes, const std::string& name, const ImageOptions& options) {
+  Picture picture = flatten(decode_image(bytes, name, options.size), options.background);
+  return options.size > 0 ? crop_and_resize(picture, options.size) : picture;
+}
+
 std::optional<ImageSet> read_image_folder(const fs::path& folder, const ImageOptions& options) {
   const bool split = is_split(folder);
   if (options.test && !split) return std::nullopt;
@@ -231,7 +237,9 @@ std::optional<ImageSet> read_image_folder(const fs::path& folder, const ImageOpt
               name.empty() ? "''" : name);
   }
   if (classes.empty()) return std::nullopt;
-  ImageSet set = read_entries(folder, interleave(classes, names), options);
+  std::vector<Entry> entries = interleave(classes, names);
+  ImageSet set = wants_stream(entries, options) ? stream_entries(folder, std::move(entries), options)
+                                                : read_entries(folder, entries, options);
   if (names.size() < 2) {
     set.labels.clear();
   } else {

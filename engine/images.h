@@ -1,6 +1,7 @@
-// Labelled images in memory, and how they come out of files.
+// Labelled images, and how they come out of files.
 #pragma once
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -9,15 +10,31 @@
 
 namespace duel {
 
+// Images that are too many for memory: each is decoded whenever it is asked for, by any thread.
+class ImageSource {
+ public:
+  virtual ~ImageSource() = default;
+  // (H,W,C) of image i. Error: the file is no longer there, is damaged, or is of another size.
+  virtual void read(std::int64_t i, std::uint8_t* pixels) const = 0;
+  // Of what can be known without decoding: names and sizes of the files.
+  virtual std::uint64_t fingerprint() const = 0;
+};
+
 struct ImageSet {
   std::string name;
   std::int64_t count = 0, height = 0, width = 0, channels = 0;
-  std::vector<std::uint8_t> pixels;           // (N,H,W,C), 0 is black, 255 is white
+  std::vector<std::uint8_t> pixels;           // (N,H,W,C), 0 is black, 255 is white; with a source, of the first ones
   std::vector<std::int32_t> labels;           // (N), each in [0, classes); empty when unlabelled
   std::int64_t classes = 0;                   // 0 when unlabelled; for IDX, which does not say, the largest label + 1
   std::vector<std::string> class_names = {};  // (classes), or empty where the data do not name them
   std::int64_t skipped = 0;                   // broken images left out; what was wrong with the first of them
   std::string first_skipped = {};
+  std::shared_ptr<const ImageSource> source = {};  // of all images, where memory holds only the first of them
+
+  std::int64_t image_bytes() const { return height * width * channels; }
+  std::int64_t held() const {  // images in memory
+    return source ? static_cast<std::int64_t>(pixels.size()) / image_bytes() : count;
+  }
 };
 
 struct ImageOptions {
@@ -26,6 +43,10 @@ struct ImageOptions {
   std::int64_t limit = 0;    // the first so many images; 0: all
   Color background = {};     // behind images with alpha
   bool skip_broken = false;  // leave broken PNG and JPEG files out and count them, in the place of an error
+  // PNG and JPEG files are decoded anew for every batch; in memory are the first `held`, at most 1 GiB of them. Of the
+  // others only the headers are read before: what breaks later is an error when it is read.
+  enum class Stream : std::uint8_t { no, yes, automatic } stream = Stream::no;  // automatic: beyond half the memory
+  std::int64_t held = 16384;
 };
 
 // What a path names:

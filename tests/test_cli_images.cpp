@@ -61,4 +61,16 @@ TEST_CASE("cli: a folder of pictures, and the options that a run keeps") {
   // All of them, the broken one counted.
   CHECK(duel_run(in, words("all", {"--size", "8", "--skip-broken", "--steps", "1"}))
             .out.find("1 broken image left out, the first: ") != std::string::npos);
+
+  // Decoded anew for every batch: the same images, a run of its own.
+  train_well(in, words("stream", with({"--steps", "5", "--stream", "yes"})));
+  train_well(in, {"train", "gan", "--out", "stream", "--resume", "--steps", "12"});
+  const auto streamed = read_safetensors(in.path / "stream/checkpoint.safetensors"),
+             held = read_safetensors(in.path / "whole/checkpoint.safetensors");
+  REQUIRE(streamed.tensors.size() == held.tensors.size());
+  for (const auto& [name, tensor] : held.tensors) CHECK((streamed.tensors.at(name).data == tensor.data));
+  CHECK(streamed.metadata.at("data.digest") != held.metadata.at("data.digest"));
+  check_refused(in, words("stream", {"--resume", "--stream", "no"}), "--stream yes, found --stream no");
+  check_refused(in, words("x", {"--size", "8", "--skip-broken", "--stream", "perhaps"}),
+                "expected one of: auto, no, yes");
 }

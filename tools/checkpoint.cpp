@@ -124,6 +124,7 @@ std::string digest(const ImageSet& images) {
   for (const std::int64_t n : {images.count, images.height, images.width, images.channels})
     mix(static_cast<std::uint64_t>(n));
   mix_bytes(images.pixels.data(), images.pixels.size());
+  if (images.source) mix(images.source->fingerprint());
   mix_bytes(images.labels.data(), images.labels.size() * sizeof(std::int32_t));
   return fmt::format("{:016x}", h);
 }

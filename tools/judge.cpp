@@ -21,14 +21,14 @@ bool same_shape(const ImageSet& a, const ImageSet& b) {
 
 // `count` images from place `begin` on in a fixed random order.
 ImageSet pick(const ImageSet& from, std::int64_t begin, std::int64_t count) {
-  std::vector<std::int64_t> order(static_cast<std::size_t>(from.count));
+  std::vector<std::int64_t> order(static_cast<std::size_t>(from.held()));
   std::iota(order.begin(), order.end(), 0);
   SplitMix64 random{pick_seed};
   for (std::size_t k = order.size() - 1; k > 0; --k) std::swap(order[k], order[random.below(k + 1)]);
   ImageSet out{from.name, count, from.height, from.width, from.channels, {}, {}};
   const std::int64_t bytes = from.height * from.width * from.channels;
   for (std::int64_t i = 0; i < count; ++i) {
-    const auto at = from.pixels.begin() + order[static_cast<std::size_t>((begin + i) % from.count)] * bytes;
+    const auto at = from.pixels.begin() + order[static_cast<std::size_t>((begin + i) % from.held())] * bytes;
     out.pixels.insert(out.pixels.end(), at, at + bytes);
   }
   return out;
@@ -61,7 +61,7 @@ ImageSet reference_images(const ImageSet& train, const ImageSet* held_out) {
   const std::int64_t bytes = train.height * train.width * train.channels;
   const std::int64_t wanted = std::clamp(most_values / std::max<std::int64_t>(bytes, 1), fewest_images, most_images);
   // Without test images the training images are those to compare with and, in part, those that are compared.
-  const std::int64_t there = held_out ? std::min(held_out->count, train.count) : (train.count + 1) / 2;
+  const std::int64_t there = held_out ? std::min(held_out->held(), train.held()) : (train.held() + 1) / 2;
   return pick(held_out ? *held_out : train, 0, std::max<std::int64_t>(1, std::min(wanted, there)));
 }
 

@@ -57,15 +57,19 @@ Texts checked_settings(const ModelInfo& info, const Texts& given, bool with_defa
 const std::vector<std::string> switch_words{"no", "yes"};
 
 // What a run keeps for good. The images are compared besides.
-const std::set<std::string> fixed_options{"batch", "seed", "size",        "background",
-                                          "limit", "flip", "skip-broken", "precision"};
+const std::set<std::string> fixed_options{"batch", "seed",        "size",      "background", "limit",
+                                          "flip",  "skip-broken", "precision", "stream"};
 
 ImageOptions image_options(const Texts& options) {
+  const std::string& stream = options.at("stream");
   return {.test = false,
           .size = std::stoll(options.at("size")),
           .limit = std::stoll(value_or(options, "limit", "0")),
           .background = parse_color(options.at("background")),
-          .skip_broken = options.at("skip-broken") == "yes"};
+          .skip_broken = options.at("skip-broken") == "yes",
+          .stream = stream == "yes"  ? ImageOptions::Stream::yes
+                    : stream == "no" ? ImageOptions::Stream::no
+                                     : ImageOptions::Stream::automatic};
 }
 
 std::string where(const fs::path& path) {
@@ -133,6 +137,7 @@ void check_same(const RunIdentity& found, const RunIdentity& expected, const std
 std::optional<ImageSet> held_out_images(const Texts& options) {
   ImageOptions wanted = image_options(options);
   wanted.limit = 10000;
+  wanted.stream = ImageOptions::Stream::no;
   try {
     return load_held_out(options.at("data"), wanted);
   } catch (const Error& e) {
@@ -144,7 +149,7 @@ std::optional<ImageSet> held_out_images(const Texts& options) {
 // On the CPU they stay where they are: the thread that gathers batches ahead of time is for free there.
 bool on_device(const Texts& options, const ImageSet& images) {
   const std::string& word = options.at("data-on");
-  if (word != "auto") return word == "device";
+  if (word != "auto" || images.source) return word == "device";
   return default_device() != Device::cpu && images.pixels.size() <= driver(default_device()).capacity() / 4;
 }
 
@@ -161,6 +166,13 @@ std::vector<Setting> train_options(const ModelInfo& model) {
           {"size", "crop images to squares and resize them to N x N pixels; 0: as they are", "0", 0, 4096, true, {}},
           {"limit", "only the first N images, of class folders taken in turn", "", 1, 1e9, true, {}},
           {"flip", "mirror images left to right at random", "no", 0, 0, false, switch_words},
+          {"stream",
+           "decode PNG and JPEG files anew for every batch; auto: where they would fill half the memory",
+           "auto",
+           0,
+           0,
+           false,
+           {"auto", "no", "yes"}},
           {"skip-broken", "leave damaged PNG and JPEG files out", "no", 0, 0, false, switch_words},
           {"seed", "the seed of everything random", "1", 0, 9007199254740992, true, {}},
           threads_option(),

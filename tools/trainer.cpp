@@ -32,7 +32,7 @@ constexpr std::int64_t grid_images = 64;
 
 ImageSet first_images(const ImageSet& set, std::int64_t count) {
   ImageSet some{.name = set.name,
-                .count = std::min(count, set.count),
+                .count = std::min(count, set.held()),
                 .height = set.height,
                 .width = set.width,
                 .channels = set.channels,
