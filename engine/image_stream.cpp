@@ -24,7 +24,8 @@ ImageHeader flattened(const ImageHeader& h, const ImageOptions& options) {
   const Color& c = options.background;
   const bool grey = h.channels == 1 || (h.channels == 2 && c.red == c.green && c.green == c.blue);
   const std::int64_t channels = grey ? 1 : 3;
-  return options.size > 0 ? ImageHeader{options.size, options.size, channels} : ImageHeader{h.height, h.width, channels};
+  return options.size > 0 ? ImageHeader{options.size, options.size, channels}
+                          : ImageHeader{h.height, h.width, channels};
 }
 
 class FolderSource final : public ImageSource {
@@ -124,8 +125,8 @@ ImageSet stream_entries(const fs::path& folder, std::vector<ImageEntry> entries,
     if (good.empty()) set.height = at.header.height, set.width = at.header.width;
     require(at.header.height == set.height && at.header.width == set.width,
             "{}: the images differ in size: {} is {}x{}, {} is {}x{} (height x width); --size S makes them one size",
-            folder.string(), first.path.filename().string(), set.height, set.width,
-            entries[i].path.filename().string(), at.header.height, at.header.width);
+            folder.string(), first.path.filename().string(), set.height, set.width, entries[i].path.filename().string(),
+            at.header.height, at.header.width);
     set.channels = std::max(set.channels, at.header.channels);
     set.labels.push_back(entries[i].label);
     good.push_back(entries[i]);
@@ -133,8 +134,8 @@ ImageSet stream_entries(const fs::path& folder, std::vector<ImageEntry> entries,
   }
   require(set.count > 0, "{}: none of the {} images can be read; the first: {}", folder.string(), entries.size(),
           set.first_skipped);
-  const auto source = std::make_shared<const FolderSource>(
-      std::move(good), options, ImageHeader{set.height, set.width, set.channels});
+  const auto source =
+      std::make_shared<const FolderSource>(std::move(good), options, ImageHeader{set.height, set.width, set.channels});
   const std::int64_t bytes = set.image_bytes();
   const std::int64_t held = std::clamp<std::int64_t>(most_held_bytes / bytes, 1, std::min(set.count, options.held));
   set.pixels.resize(static_cast<std::size_t>(held * bytes));

@@ -193,6 +193,10 @@ TEST_CASE("cli: the plan's peak is the peak of the run, and the plan writes noth
     CHECK(contents(in.path) == before);
     CHECK(peak(training(info.name, info.name, {"--steps", "6", "--snapshot-every", "2"})) == planned);
   }
+  const Words there{"--steps", "3", "--device", "cuda-host"};
+  Words plan = there;
+  plan.push_back("--dry-run");
+  CHECK(peak(training("gan", "there", there)) == peak(training("gan", "plan", plan)));
 }
 
 TEST_CASE("cli: numbers that are not finite end the run and keep the checkpoint") {

@@ -15,7 +15,8 @@ using Stream = ImageOptions::Stream;
 
 Picture noise(std::int64_t height, std::int64_t width, std::int64_t channels, SplitMix64& random) {
   Picture p{height, width, channels, {}};
-  for (std::int64_t i = 0; i < height * width * channels; ++i) p.pixels.push_back(static_cast<std::uint8_t>(random.next()));
+  for (std::int64_t i = 0; i < height * width * channels; ++i)
+    p.pixels.push_back(static_cast<std::uint8_t>(random.next()));
   return p;
 }
 

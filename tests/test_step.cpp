@@ -107,6 +107,17 @@ TEST_CASE("step: what is submitted has to be taken") {
   CHECK(t.step.take().iteration == 0);
 }
 
+GPU_TEST("steady iterations allocate no tensor") {
+  for (const auto& [name, settings] : small()) {
+    INFO(name);
+    Trainer t(name, settings, 4);
+    for (int i = 0; i < 3; ++i) t.iterate();
+    const std::uint64_t before = allocation_count();
+    for (int i = 0; i < (device == Device::cuda ? 100 : 5); ++i) t.iterate();
+    CHECK(allocation_count() == before);
+  }
+}
+
 TEST_CASE("step: 100 steady iterations allocate nothing") {
   for (const auto& [name, settings] : small()) {
     INFO(name);
