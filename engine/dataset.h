@@ -28,6 +28,8 @@ struct Cursor {
   bool operator==(const Cursor&) const = default;
 };
 
+struct Prefetcher;
+
 // Samples without replacement: epoch e is a permutation of all images that depends on (seed, e) alone. Every batch is
 // full; where an epoch has fewer than a batch left, the rest is dropped and the next epoch begins. So seed and cursor
 // determine all batches that follow. With `flip` each sample is mirrored left to right with probability 1/2, decided by
@@ -60,7 +62,6 @@ class Dataset {
   std::int64_t size() const;
 
  private:
-  struct Prefetcher;
   std::unique_ptr<Prefetcher> prefetcher_;
 };
 
