@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "engine/bf16_copy.h"
+#include "engine/error.h"
 #include "engine/hook.h"
 #include "engine/launch.h"
 
@@ -33,7 +34,7 @@ Census count(const T* values, std::int64_t n) {
 Census count(const kernels::View& v, Device device) {
   std::vector<std::byte> values(static_cast<std::size_t>(v.bytes()));
   if (v.dtype == DType::u8 || v.dtype == DType::i32 || v.dtype == DType::i64) return {};
-  driver(device).copy_out(values.data(), v.data, values.size());
+  on_driver([&] { driver(device).copy_out(values.data(), v.data, values.size()); });
   Census c;
   kernels::dispatch_type(v.dtype,
                          [&](auto t) { c = count(reinterpret_cast<const decltype(t)*>(values.data()), v.size()); });

@@ -106,7 +106,8 @@ Tensor compute(const Op& op, const Corners& c, const Tensor& first, const Tensor
   Tensor y = empty(corner_shape(c.out, c.g), first.dtype());
   BatchStatistics* s = then.statistics;
   if (s) s->mean = s->rstd = Tensor();
-  const std::size_t bytes = kernels::conv_workspace(y.device(), c.out, c.g, y.dtype(), s != nullptr);
+  const std::size_t bytes =
+      on_driver([&] { return kernels::conv_workspace(y.device(), c.out, c.g, y.dtype(), s != nullptr); });
   Tensor workspace = bytes ? empty({static_cast<std::int64_t>(bytes)}, DType::u8) : Tensor();
   const auto view = [](const Tensor& t) { return t ? t.view() : kernels::View{}; };
   if (!then.bias && then.act == Act::none && !s) {

@@ -157,8 +157,11 @@ void Step::Plan::collect(const Tensor& finite) const {
 
 Step::Step(Body body, std::uint64_t seed) : body_(std::move(body)), context_(seed) { flights_.reserve(most_in_flight); }
 Step::~Step() {
-  // What is queued still uses the host's memory.
-  if (!flights_.empty()) driver(flights_.back().plan->staging.device()).synchronize();
+  // What is queued still uses the host's memory. A device that has failed has nothing queued.
+  if (!flights_.empty()) try {
+      driver(flights_.back().plan->staging.device()).synchronize();
+    } catch (const std::exception&) {
+    }
 }
 
 Step::Plan& Step::plan_for(std::span<const HostBatch> batches, int variant) {
@@ -197,7 +200,7 @@ void Step::submit(std::span<const HostBatch> batches, int variant) {
   Plan& plan = plan_for(batches, variant);
   DeviceDriver& device = driver(plan.staging.device());
   last_ = &plan;
-  const std::size_t slot = submitted_++ % most_in_flight;
+  const std::size_t slot = submitted_ % most_in_flight;
   plan.staging.fill(batches, iteration_, slot);
   if (eager_) {
     run_body(plan);
@@ -216,6 +219,7 @@ void Step::submit(std::span<const HostBatch> batches, int variant) {
     device.queue_out(plan.numbers_of(slot), plan.numbers.storage()->data, plan.bytes());
     flights_.push_back({&plan, iteration_, slot, device.mark()});
   });
+  ++submitted_;
   ++iteration_;
 }
 

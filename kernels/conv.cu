@@ -122,14 +122,13 @@ std::size_t conv_workspace(ConvSlot slot, const ConvGeometry& g, DType dtype, bo
   std::size_t bytes = is_matmul(g)      ? matmul_workspace(matmul_of(slot, g), dtype)
                       : is_few(slot, g) ? 0
                                         : product_workspace(slot, product_of(slot, g, {}, {}, {}), dtype);
-  const std::optional<std::size_t> library = is_matmul(g) ? std::nullopt : library_workspace(slot, g, dtype);
-  bytes = std::max(bytes, library.value_or(0));
+  bytes = std::max(bytes, is_matmul(g) ? 0 : library_workspace(slot, g, dtype).value_or(0));
   if (!statistics) return bytes;
   const NormShape shape = channels_of(slot, g);
   const std::int64_t pieces = pieces_of(slot, g, dtype);
   const std::int64_t scratch = norm_statistics_scratch(Device::cuda, shape);
-  // The library's engine may yet fail.
-  const std::int64_t floats = std::max(pieces * (2 * shape.g + 1), pieces && !library ? 0 : scratch);
+  // Tiles leave no moments of a tanh, nor does a library's engine.
+  const std::int64_t floats = std::max(pieces * (2 * shape.g + 1), scratch);
   return std::max(bytes, static_cast<std::size_t>(floats) * sizeof(float));
 }
 

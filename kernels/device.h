@@ -46,7 +46,7 @@ class DeviceDriver {
   virtual Mark mark() = 0;
   virtual void wait(Mark m) = 0;
   // What queues again all that `work` queues: kernels with the same arguments, copies between the same places. On a GPU
-  // one graph, for which `work` is called once; elsewhere `work` itself.
+  // one graph, for which `work` is called once; elsewhere, and where it cannot be recorded, `work` itself.
   virtual std::function<void()> repeated(std::function<void()> work) { return work; }
 
   // How long the device takes for what `work` queues, alone: by a GPU's own events, by the host's clock elsewhere.

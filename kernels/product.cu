@@ -248,14 +248,27 @@ __global__ void __launch_bounds__(tile_threads<size>, blocks_at_once<size, align
   write_tile<Core, form, size>(core, p, cut, partial, reinterpret_cast<float*>(tiles));
 }
 
+// A warp adds every eighth split of 32 neighbouring results, and the first warp the eight sums.
+constexpr int adders = block_threads / 32;
 template <class T>
 __global__ void __launch_bounds__(block_threads)
     add_partials(std::int64_t n, int splits, Finish finish, std::int64_t channels, const float* __restrict__ partial,
                  T* __restrict__ y) {
-  for (std::int64_t i = global_thread(); i < n; i += all_threads()) {
-    float sum = partial[i];
-    for (int s = 1; s < splits; ++s) sum += partial[s * n + i];
-    y[i] = T(finished<T>(finish, sum, finish.bias ? static_cast<int>(i % channels) : 0));
+  SHARED(part, float[adders][32]);
+  const int lane = threadIdx.x % 32, adder = threadIdx.x / 32;
+  for (std::int64_t first = std::int64_t{blockIdx.x} * 32; first < n; first += std::int64_t{gridDim.x} * 32) {
+    const std::int64_t i = first + lane;
+    float sum = 0;
+    if (i < n)
+      for (int s = adder; s < splits; s += adders) sum += partial[s * n + i];
+    part[adder][lane] = sum;
+    __syncthreads();
+    if (adder == 0 && i < n) {
+#pragma unroll
+      for (int a = 1; a < adders; ++a) sum += part[a][lane];
+      y[i] = T(finished<T>(finish, sum, finish.bias ? static_cast<int>(i % channels) : 0));
+    }
+    __syncthreads();
   }
 }
 
@@ -365,7 +378,7 @@ void run_product(Form form, const Product& p, DType dtype, View workspace) {
   if (!partial) return;
   dispatch_storage(dtype, [&](auto t) {
     using T = decltype(t);
-    LAUNCH((add_partials<T>), blocks_for(p.out_size), block_threads, 0, p.out_size, plan.cut.splits, p.finish,
+    LAUNCH((add_partials<T>), blocks_for(p.out_size, 32), block_threads, 0, p.out_size, plan.cut.splits, p.finish,
            std::int64_t{p.batch} * p.extent, partial, static_cast<T*>(p.out));
   });
 }

@@ -250,6 +250,8 @@ GPU_TEST("convolutions with bias, activation and statistics") {
   const kernels::ConvFinish none{1, false, 1e-5}, leaky{0.2, false, 1e-5}, tanh{1, true, 1e-5};
   for (const Arithmetic& a : arithmetics) {
     CAPTURE(a.name);
+    // Few tiles of pixels, but many pieces of a batch norm.
+    check_finished(ConvSlot::y, square_geometry(40, 16, 8, 128, 3, 1, 1), tanh, a);
     // Large tiles; on an odd map three of four phases have pixels that do not exist.
     check_finished(ConvSlot::x, {16, 31, 31, 72, 16, 16, 16, 3, 3, 2, 2, 1, 1, 1}, leaky, a);
     check_finished(ConvSlot::y, square_geometry(10, 42, 8, 136, 3, 1, 1), none, a);

@@ -59,7 +59,8 @@ class Operands {
     random(Random::normal, 1, 1, 0, 1, step_.as(DType::i64), b_.as(dtype));
   }
   Trial trial() const {
-    return {[this](const Engine& e) { return result(e); }, [this](const Engine& e) { return seconds(e); }};
+    return {[this](const Engine& e) { return result(e); }, [this](const Engine& e) { return seconds(e); },
+            [] { driver(Device::cuda).synchronize(); }};
   }
 
  private:
@@ -90,9 +91,10 @@ class Operands {
   double seconds(const Engine& e) const {
     const double once = driver(Device::cuda).seconds([&] { run(e); });
     const int times = std::clamp(static_cast<int>(1e-3 / std::max(once, 1e-6)), 1, 20);
-    return driver(Device::cuda).seconds([&] {
+    // As one graph, as in a Step: what the host does for each call takes no time there.
+    return driver(Device::cuda).seconds(driver(Device::cuda).repeated([&] {
       for (int i = 0; i < times; ++i) run(e);
-    }) / times;
+    })) / times;
   }
 
   DType dtype_;
@@ -121,6 +123,9 @@ class Engines {
  public:
   void choose(Prefer prefer, bool deterministic) {
     const std::scoped_lock lock(mutex_);
+    // A recorded graph may still run them.
+    for (auto& [c, choice] : matmuls_) retired_.push_back(std::move(choice));
+    for (auto& [c, choice] : convs_) retired_.push_back(std::move(choice));
     matmuls_.clear();
     convs_.clear();
     prefer_ = prefer;
@@ -169,7 +174,7 @@ class Engines {
     } catch (const std::exception& e) {
       const std::scoped_lock lock(mutex_);
       tuner_->drop(c.key, c.engine->name, e.what());
-      c.engine.reset();
+      retired_.push_back(std::exchange(c, {c.key, {}}));
       return false;
     }
   }
@@ -208,6 +213,7 @@ class Engines {
     } catch (const NotDeterministic&) {
       throw;
     } catch (const std::exception&) {  // no memory for a trial, say: our own kernel it is
+      driver(Device::cuda).synchronize();
     }
     return {std::move(key), {}};
   }
@@ -219,6 +225,7 @@ class Engines {
   std::unique_ptr<Cudnn> cudnn_;
   std::map<ConvCase, Choice> convs_;
   std::map<MatmulCase, Choice> matmuls_;
+  std::vector<Choice> retired_;
 };
 Engines& engines() {
   static Engines& e = *new Engines;  // never destroyed: at exit the driver may be gone before

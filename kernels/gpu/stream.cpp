@@ -154,11 +154,12 @@ class Cuda final : public DeviceDriver {
     check(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal), "recording a graph");
     try {
       work();
-    } catch (...) {
+    } catch (const std::exception&) {
       cudaStreamEndCapture(stream_, &graph);
       if (graph) cudaGraphDestroy(graph);
       cudaGetLastError();
-      throw;
+      synchronize();  // throws where more than the recording went wrong
+      return work;    // something in it cannot be recorded
     }
     check(cudaStreamEndCapture(stream_, &graph), "recording a graph");
     cudaGraphExec_t made = nullptr;

@@ -105,6 +105,7 @@ bool Tuner::check(std::span<const Engine> engines, const std::vector<std::size_t
       record.right = e <= tolerance;
       if (!record.right) record.why = fmt::format("wrong by {:.2g}, expected at most {:.2g}", e, tolerance);
     } catch (const std::exception& e) {
+      trial.after_failure();
       record.why = e.what();
     }
   }
@@ -126,6 +127,7 @@ bool Tuner::time(std::span<const Engine> engines, const std::vector<std::size_t>
         seconds[i].push_back(trial.seconds(engines[i]));
       } catch (const std::exception& e) {
         if (i == 0) throw;
+        trial.after_failure();
         record = {.why = e.what()};
       }
     }

@@ -27,6 +27,7 @@ struct Engine {
 struct Trial {
   std::function<std::vector<float>(const Engine&)> result;  // what it computes into memory that held something else
   std::function<double(const Engine&)> seconds;             // how long it takes, once
+  std::function<void()> after_failure = [] {};              // throws where no engine can be tried any more
 };
 
 enum class Prefer : std::uint8_t {
