@@ -59,6 +59,13 @@ void check_models(Device other, double tolerance) {
 GPU_TEST("every model trains as on the CPU, replayed and eager") { check_models(device, 1e-4); }
 
 namespace {
+
+// Twenty times slower, and these cases run no kernel that others do not.
+#ifdef DUEL_RACE
+constexpr bool watches_races = true;
+#else
+constexpr bool watches_races = false;
+#endif
 // The metrics of 7 iterations, `ahead` of them in flight; the batches live only until the next ones are asked for.
 std::vector<double> in_flight(const std::string& name, std::size_t ahead, bool resident) {
   Trainer t(name, small().at(name), 4);
@@ -90,6 +97,7 @@ void check_in_flight(const std::string& name) {
 }  // namespace
 
 GPU_TEST("iterations in flight and resident images change no bit") {
+  if (watches_races) return;
   check_in_flight("gan");
   check_in_flight("wgan-gp");
 }
@@ -108,6 +116,7 @@ TEST_CASE("step: what is submitted has to be taken") {
 }
 
 GPU_TEST("steady iterations allocate no tensor") {
+  if (watches_races) return;
   for (const auto& [name, settings] : small()) {
     INFO(name);
     Trainer t(name, settings, 4);
