@@ -6,6 +6,7 @@
 #include "engine/ops.h"
 #include "engine/tape.h"
 #include "kernels/matmul.h"
+#include "kernels/norm.h"
 
 namespace duel {
 namespace {
@@ -119,9 +120,8 @@ Tensor compute(const Op& op, const Corners& c, const Tensor& first, const Tensor
     require(then.bias.shape() == Shape{y.shape().last()} && then.bias.dtype() == y.dtype(),
             "[{}] the bias {} does not fit the channels of the result {}", op.name, then.bias, y);
   if (s) {
-    const DType t = y.dtype() == DType::bf16 ? DType::f32 : y.dtype();
-    s->mean = empty({1, y.shape().last()}, t);
-    s->rstd = empty({1, y.shape().last()}, t);
+    s->mean = empty({1, y.shape().last()}, kernels::statistics_type(y.dtype()));
+    s->rstd = empty_like(s->mean);
   }
   launch(op.name, c.g.flops() + 4 * static_cast<double>(y.size()), kernels::conv_finished, y.device(), c.out, c.g,
          kernels::ConvFinish{slope_of(then), then.act == Act::tanh, s ? s->eps : 0}, first.view(), second.view(),
