@@ -57,10 +57,13 @@ ImageSet load_glyphs(std::int64_t count, std::uint64_t seed, const ImageOptions&
 
 }  // namespace
 
-Dataset load_dataset(const std::string& spec, std::uint64_t seed, const ImageOptions& options, bool flip) {
+ImageSet load_training_images(const std::string& spec, const ImageOptions& options) {
   constexpr std::int64_t train_glyphs = 60000;
-  if (is_glyphs(spec)) return Dataset(load_glyphs(train_glyphs, 1, options), seed, flip);
-  return Dataset(load_images(spec, options), seed, flip);
+  return is_glyphs(spec) ? load_glyphs(train_glyphs, 1, options) : load_images(spec, options);
+}
+
+Dataset load_dataset(const std::string& spec, std::uint64_t seed, const ImageOptions& options, bool flip) {
+  return Dataset(load_training_images(spec, options), seed, flip);
 }
 
 std::optional<ImageSet> load_held_out(const std::string& spec, const ImageOptions& options) {

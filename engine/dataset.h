@@ -34,7 +34,9 @@ struct Prefetcher;
 // full; where an epoch has fewer than a batch left, the rest is dropped and the next epoch begins. So seed and cursor
 // determine all batches that follow. With `flip` each sample is mirrored left to right with probability 1/2, decided by
 // (seed, epoch, index in the epoch) alone.
-// One thread at a time may use a Dataset. One that was moved from may only be assigned to or destroyed.
+// Where some labels are hidden, one batch more follows in every answer: of labelled images alone. It is filled with
+// whole rounds of them, the last one cut off, each in an order of (seed, epoch, index) alone. One thread at a time may
+// use a Dataset. One that was moved from may only be assigned to or destroyed.
 class Dataset {
  public:
   // Error: the set is empty, or its sizes, pixels and labels disagree.
@@ -65,8 +67,9 @@ class Dataset {
   std::unique_ptr<Prefetcher> prefetcher_;
 };
 
-// "glyphs": 60000 built-in digits (engine/glyphs.h), always the same ones; else what load_images reads. `seed` decides
-// the order and the flips only.
+// "glyphs": 60000 built-in digits (engine/glyphs.h), always the same ones; else what load_images reads.
+ImageSet load_training_images(const std::string& spec, const ImageOptions& options = {});
+// The same as a stream of batches. `seed` decides the order and the flips only.
 Dataset load_dataset(const std::string& spec, std::uint64_t seed = 0, const ImageOptions& options = {},
                      bool flip = false);
 

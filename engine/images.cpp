@@ -129,4 +129,29 @@ void apply_options(ImageSet& set, const ImageOptions& options) {
   set.height = set.width = size;
 }
 
+void keep_labels(ImageSet& set, std::int64_t count, std::uint64_t seed) {
+  require(set.classes > 0, "{} has no labels, expected labelled images", set.name);
+  if (count == 0) {
+    set.labels.clear();
+    set.classes = 0;
+    return;
+  }
+  std::vector<std::vector<std::size_t>> of_class(static_cast<std::size_t>(set.classes));
+  for (std::size_t i = 0; i < set.labels.size(); ++i)
+    if (set.labels[i] >= 0) of_class[static_cast<std::size_t>(set.labels[i])].push_back(i);
+  std::vector<std::int32_t> kept(set.labels.size(), -1);
+  SplitMix64 random{seed};
+  for (std::int64_t c = 0; c < set.classes; ++c) {
+    std::vector<std::size_t>& images = of_class[static_cast<std::size_t>(c)];
+    const auto share = static_cast<std::size_t>(count / set.classes + (c < count % set.classes));
+    require(share <= images.size(), "{}: class {} has {} labels, expected {} for {} labels in all", set.name, c,
+            images.size(), share, count);
+    for (std::size_t k = 0; k < share; ++k) {
+      std::swap(images[k], images[k + random.below(images.size() - k)]);
+      kept[images[k]] = static_cast<std::int32_t>(c);
+    }
+  }
+  set.labels = std::move(kept);
+}
+
 }  // namespace duel

@@ -24,7 +24,7 @@ struct ImageSet {
   std::string name;
   std::int64_t count = 0, height = 0, width = 0, channels = 0;
   std::vector<std::uint8_t> pixels;           // (N,H,W,C), 0 is black, 255 is white; with a source, of the first ones
-  std::vector<std::int32_t> labels;           // (N), each in [0, classes); empty when unlabelled
+  std::vector<std::int32_t> labels;           // (N), each in [0, classes), or -1: hidden; empty when unlabelled
   std::int64_t classes = 0;                   // 0 when unlabelled; for IDX, which does not say, the largest label + 1
   std::vector<std::string> class_names = {};  // (classes), or empty where the data do not name them
   std::int64_t skipped = 0;                   // broken images left out; what was wrong with the first of them
@@ -72,6 +72,10 @@ std::optional<ImageSet> load_test_images(const std::string& path, ImageOptions o
 
 // Keeps the first `limit` images (0: all), and crops and resizes them to size x size (0: as they are).
 void apply_options(ImageSet& set, const ImageOptions& options);
+
+// Hides all labels but `count`: equally many of each class, which of them is up to the seed. 0: the images are
+// unlabelled then. Error: the set has fewer labels, or some class has too few.
+void keep_labels(ImageSet& set, std::int64_t count, std::uint64_t seed);
 
 // SplitMix64 (Steele, Lea and Flood 2014): the generator behind the data sets. Any 64-bit state is a good seed.
 struct SplitMix64 {

@@ -30,8 +30,16 @@ void check(const ImageSet& s) {
   require(s.labels.empty() || s.labels.size() == static_cast<std::size_t>(s.count),
           "[Dataset] {} has {} labels, expected none or {}", s.name, s.labels.size(), s.count);
   for (const std::int32_t label : s.labels)
-    require(label >= 0 && label < s.classes, "[Dataset] {} has the label {}, expected 0 to {}", s.name, label,
-            s.classes - 1);
+    require(label >= -1 && label < s.classes, "[Dataset] {} has the label {}, expected 0 to {}, or -1: hidden", s.name,
+            label, s.classes - 1);
+}
+
+std::vector<std::int32_t> labelled_among_hidden(const ImageSet& s) {
+  std::vector<std::int32_t> out;
+  for (std::size_t i = 0; i < s.labels.size(); ++i)
+    if (s.labels[i] >= 0) out.push_back(static_cast<std::int32_t>(i));
+  if (out.size() == s.labels.size()) out.clear();
+  return out;
 }
 
 void copy_mirrored(const std::uint8_t* image, std::int64_t height, std::int64_t width, std::int64_t channels,
@@ -44,7 +52,7 @@ void copy_mirrored(const std::uint8_t* image, std::int64_t height, std::int64_t 
 }  // namespace
 
 Prefetcher::Prefetcher(ImageSet set, std::uint64_t order_seed, bool with_flips)
-    : images(std::move(set)), seed(order_seed), flip(with_flips) {
+    : images(std::move(set)), seed(order_seed), flip(with_flips), labelled(labelled_among_hidden(images)) {
   check(images);
 }
 
@@ -75,8 +83,9 @@ std::span<const HostBatch> Prefetcher::next(std::int64_t batches, std::int64_t s
   return slot.batches;
 }
 
-void Prefetcher::allocate(std::int64_t batches, std::int64_t size) {
+void Prefetcher::allocate(std::int64_t asked, std::int64_t size) {
   batch_count = batch_size = 0;  // stays so where the memory does not suffice
+  const std::int64_t batches = asked + (labelled.empty() ? 0 : 1);
   const std::int64_t image_bytes = images.height * images.width * images.channels;
   const std::int64_t most = std::numeric_limits<std::int64_t>::max() / 4;
   try {
@@ -113,7 +122,7 @@ void Prefetcher::allocate(std::int64_t batches, std::int64_t size) {
     fail("[Dataset::next] {} times {} batches of {} images of {} bytes do not fit in memory", ring_size, batches, size,
          image_bytes);
   }
-  batch_count = batches;
+  batch_count = asked;
   batch_size = size;
 }
 
@@ -161,7 +170,7 @@ void Prefetcher::run() {
 }
 
 void Prefetcher::fill(Slot& slot) {
-  const std::int64_t image_bytes = images.image_bytes(), samples = batch_count * batch_size;
+  const std::int64_t image_bytes = images.image_bytes();
   auto at = static_cast<std::size_t>(0);
   for (std::int64_t b = 0; b < batch_count; ++b) {
     if (ahead.index > images.count - batch_size) ahead = {ahead.epoch + 1, 0};
@@ -173,8 +182,10 @@ void Prefetcher::fill(Slot& slot) {
       slot.flip[at] = flip && is_flipped(ahead);
     }
   }
+  if (!labelled.empty()) fill_labelled(slot, at);
   slot.after = ahead;
   if (slot.pixels.empty()) return;
+  const auto samples = static_cast<std::int64_t>(slot.index.size());
   const auto put = [&](std::int64_t k) {
     put_image(slot.index[static_cast<std::size_t>(k)], slot.flip[static_cast<std::size_t>(k)] != 0,
               slot.pixels.data() + k * image_bytes);
@@ -192,6 +203,19 @@ void Prefetcher::fill(Slot& slot) {
       failed = std::current_exception();
     }
   if (failed) std::rethrow_exception(failed);
+}
+
+void Prefetcher::fill_labelled(Slot& slot, std::size_t begin) const {
+  constexpr std::uint64_t of_labels = 0x6c61626c;  // apart from the streams of the order and of the flips
+  SplitMix64 epoch = SplitMix64::stream(seed ^ of_labels, static_cast<std::uint64_t>(ahead.epoch));
+  SplitMix64 random = SplitMix64::stream(epoch.next(), static_cast<std::uint64_t>(ahead.index));
+  std::vector<std::int32_t> round = labelled;
+  for (std::size_t at = begin, k = 0; at < slot.index.size(); ++at, k = (k + 1) % round.size()) {
+    std::swap(round[k], round[k + random.below(round.size() - k)]);
+    slot.index[at] = round[k];
+    slot.labels[at] = images.labels[static_cast<std::size_t>(round[k])];
+    slot.flip[at] = flip && random.next() >> 63;
+  }
 }
 
 void Prefetcher::put_image(std::int64_t sample, bool mirrored, std::uint8_t* to) const {

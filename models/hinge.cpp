@@ -1,11 +1,11 @@
 // Geometric GAN (Lim and Ye 2017): the hinge loss of a support vector machine.
-#include "models/conv_gan.h"
+#include "models/unconditional.h"
 
 namespace duel {
 
 ModelInfo hinge_model() {
-  return conv_gan("hinge", "GAN with the hinge loss", "Lim and Ye 2017",
-                  {.loss = "hinge", .beta1 = "0", .beta2 = "0.9"});
+  return convolutional_gan("hinge", "GAN with the hinge loss", "Lim and Ye 2017",
+                           {.loss = "hinge", .beta1 = "0", .beta2 = "0.9"});
 }
 
 }  // namespace duel

@@ -59,6 +59,14 @@ double Settings::number(const std::string& name) const {
 }
 std::int64_t Settings::integer(const std::string& name) const { return static_cast<std::int64_t>(number(name)); }
 
+Tensor Model::classify(const Tensor& images) { fail("[classify] {}: the model tells no classes apart", images); }
+
+DataShape data_shape(const ModelInfo& model, const ImageSet& images) {
+  require(model.labels != Labels::needed || images.classes > 0, "{}: {} has no labels, expected labelled images",
+          model.name, images.name);
+  return {images.height, images.width, images.channels, model.labels == Labels::unused ? 0 : images.classes};
+}
+
 const std::vector<ModelInfo>& models() {
   static const std::vector<ModelInfo> list{gan_model(),   dcgan_model(), lsgan_model(),
                                            hinge_model(), wgan_model(),  wgan_gp_model()};

@@ -14,10 +14,14 @@
 
 namespace duel {
 
-struct ImageShape {
+// What a model is told of its data.
+struct DataShape {
   std::int64_t height = 0, width = 0, channels = 0;
-  bool operator==(const ImageShape&) const = default;
+  std::int64_t classes = 0;  // of the labels; 0 where the model uses none
+  bool operator==(const DataShape&) const = default;
 };
+// What a model does with labels. few: it learns from all, from some or from none of them.
+enum class Labels : std::uint8_t { unused, needed, few };
 
 // One option of a model: a number in [low, high], whole or not, or a word out of `choices`.
 struct Setting {
@@ -46,11 +50,26 @@ class Model {
  public:
   virtual ~Model() = default;
   // All updates of one iteration; the body of a Step. Names: loss_d, loss_g, loss_<term>, d_real, d_fake, ...
+  // Where some labels are hidden, those of these batches are not to be used, and one batch more follows, of labelled
+  // images alone; else every batch has its labels. So batches.back() is the one to learn labels from.
   virtual Metrics step(std::span<const Batch> batches) = 0;
   virtual std::int64_t batches_per_step() const { return 1; }
   // Noise for n samples, from the current context; and images (n,H,W,C) in [-1, 1] for it.
   virtual Tensor noise(std::int64_t n) const = 0;
   virtual Tensor sample(const Tensor& z) = 0;
+  // Columns of the noise (N,...) that mean something. A category is one-hot over `count` columns, anything else a
+  // number in [low, high] in one column.
+  struct Code {
+    std::string name;  // as on the command line; "class" for the labels' classes
+    std::int64_t first = 0, count = 1;
+    bool category = false;
+    double low = -1, high = 1;
+  };
+  virtual std::vector<Code> codes() const { return {}; }
+  // How many classes (or, of a model that learned without labels, clusters) classify() tells apart; 0: none.
+  virtual std::int64_t answers() const { return 0; }
+  // Images (n,H,W,C) -> a score for each of answers(), the largest being the model's answer: (n,answers).
+  virtual Tensor classify(const Tensor& images);
   // Everything that a resumed run needs: weights, statistics, averages, optimizers. Names are stable.
   virtual State state() const = 0;
   // The nets, with the shape of one sample of their inputs; for showing them.
@@ -67,8 +86,12 @@ struct ModelInfo {
   std::int64_t batch;  // the default batch size
   std::vector<Setting> settings;
   // Initial weights come from the current context (set_seed). Errors: an image shape that the model does not know.
-  std::function<std::unique_ptr<Model>(const ImageShape&, const Settings&)> make;
+  std::function<std::unique_ptr<Model>(const DataShape&, const Settings&)> make;
+  Labels labels = Labels::unused;
 };
+
+// Error: the model needs labels and the images have none.
+DataShape data_shape(const ModelInfo& model, const ImageSet& images);
 
 const std::vector<ModelInfo>& models();
 // Error: no model of that name; lists those there are.

@@ -28,6 +28,10 @@ Pyramid pyramid(std::int64_t size, std::int64_t width) {
 
 }  // namespace
 
+DcganOptions dcgan_options(const Settings& s, bool norm) {
+  return {.width = s.integer("width"), .z_dim = s.integer("z-dim"), .norm = norm};
+}
+
 Net dcgan_generator(std::int64_t size, std::int64_t channels, const DcganOptions& o) {
   const Pyramid p = pyramid(size, o.width);
   const Act hidden = o.norm ? Act::none : Act::relu;  // under batch norm the activation follows the norm
@@ -49,7 +53,7 @@ Net dcgan_critic(std::int64_t size, std::int64_t channels, const DcganOptions& o
     d.conv(p.channels[i], p.channels[i - 1], 4, 2, 1, o.norm ? Act::none : Act::leaky_relu, !o.norm);
     if (o.norm) d.batch_norm(p.channels[i - 1], Act::leaky_relu);
   }
-  return d.conv(p.channels[0], 1, p.base, 1, 0, Act::none, !o.norm).flatten();
+  return d.conv(p.channels[0], o.outputs, p.base, 1, 0, Act::none, !o.norm).flatten();
 }
 
 }  // namespace duel

@@ -3,20 +3,24 @@
 //   layers; ReLU in G and tanh at its output; leaky ReLU in D.
 #pragma once
 #include "engine/net.h"
+#include "models/model.h"
 
 namespace duel {
 
 struct DcganOptions {
   std::int64_t width = 64;  // channels next to the image; they double with every halving of the map, up to 8 * width
   std::int64_t z_dim = 128;
-  bool norm = true;  // batch norm
+  bool norm = true;          // batch norm
+  std::int64_t outputs = 1;  // of the critic, for an image
 };
+// With the options "width" and "z-dim".
+DcganOptions dcgan_options(const Settings& s, bool norm);
 
 // With batch norm no layer has a bias, as in the authors' code; without, every layer has one.
 // z (N,z_dim) -> 4x4 (28 pixels: 7x7) -> ... -> (N,size,size,channels) in (-1, 1), doubling the map with every layer.
 // Error: a size other than 28, 32, 64 and 128.
 Net dcgan_generator(std::int64_t size, std::int64_t channels, const DcganOptions& options = {});
-// (N,size,size,channels) -> (N,1), the same in reverse. Without batch norm it is WGAN-GP's critic.
+// (N,size,size,channels) -> (N,outputs), the same in reverse. Without batch norm it is WGAN-GP's critic.
 Net dcgan_critic(std::int64_t size, std::int64_t channels, const DcganOptions& options = {.norm = false});
 
 }  // namespace duel

@@ -22,7 +22,7 @@ struct Trainer {
       : data(make_glyphs(200, 3), 4), step([this](std::span<const Batch> b) { return model->step(b); }, 11), batch(n) {
     set_seed(11);
     const ModelInfo& info = find_model(name);
-    model = info.make({28, 28, 1}, Settings(info.settings, given));
+    model = info.make(data_shape(info, data.images()), Settings(info.settings, given));
   }
   std::vector<double> iterate() {
     auto v = step(data.next(model->batches_per_step(), batch));

@@ -78,7 +78,7 @@ class Line : public Model {
   Sgd opt_;
 };
 ModelInfo line(Line::Fault fault) {
-  return {"line", "", "", 4, {}, [fault](const ImageShape&, const Settings&) { return std::make_unique<Line>(fault); }};
+  return {"line", "", "", 4, {}, [fault](const DataShape&, const Settings&) { return std::make_unique<Line>(fault); }};
 }
 
 }  // namespace

@@ -66,6 +66,8 @@ std::map<std::string, std::string> RunIdentity::metadata() const {
                                             {"data.digest", data_digest},
                                             {"data.flip", flip ? "yes" : "no"}};
   if (precision != "f32") fields["precision"] = precision;
+  if (image.classes > 0) fields["classes"] = std::to_string(image.classes);
+  if (!labels.empty()) fields["data.labels"] = labels;
   return fields;
 }
 
@@ -85,10 +87,13 @@ RunIdentity RunIdentity::parse(const std::map<std::string, std::string>& metadat
   } catch (const nlohmann::json::exception&) {
     fail("{}: the settings are '{}', expected a JSON object of texts", file, text("settings"));
   }
-  run.image = {number("image.height"), number("image.width"), number("image.channels")};
+  run.image = {number("image.height"), number("image.width"), number("image.channels"), 0};
   constexpr std::int64_t most = 1 << 16;
   for (const std::int64_t n : {run.image.height, run.image.width, run.image.channels})
     require(n >= 1 && n <= most, "{}: the image shape holds {}, expected 1 to {}", file, n, most);
+  if (metadata.count("classes")) run.image.classes = number("classes");
+  require(run.image.classes >= 0 && run.image.classes <= most, "{}: {} classes, expected 0 to {}", file,
+          run.image.classes, most);
   run.batch = number("batch");
   run.seed = whole<std::uint64_t>(text("seed"), file, "seed");
   run.data_name = text("data");
@@ -96,6 +101,7 @@ RunIdentity RunIdentity::parse(const std::map<std::string, std::string>& metadat
   run.data_digest = text("data.digest");
   run.flip = metadata.count("data.flip") > 0 && text("data.flip") == "yes";
   if (metadata.count("precision")) run.precision = text("precision");
+  if (metadata.count("data.labels")) run.labels = text("data.labels");
   return run;
 }
 

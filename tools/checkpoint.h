@@ -15,12 +15,13 @@ namespace duel {
 struct RunIdentity {
   std::string model;
   std::map<std::string, std::string> settings;  // canonical (canonical() below)
-  ImageShape image;
+  DataShape image;
   std::int64_t batch = 0;
   std::uint64_t seed = 0;
   std::string data_name, data_digest;
   std::int64_t data_count = 0;
-  bool flip = false;  // images are mirrored at random
+  bool flip = false;        // images are mirrored at random
+  std::string labels = "";  // how many labels are not hidden; empty: all
   std::string precision = "f32";
 
   std::map<std::string, std::string> metadata() const;

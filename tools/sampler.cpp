@@ -21,7 +21,7 @@ Tensor draw_noise(const Model& model, std::uint64_t seed, std::int64_t count) {
   return slice(model.noise(whole_chunks(count)), 0, 0, count);
 }
 
-ImageSet draw_images(Model& model, const ImageShape& image, const Tensor& z) {
+ImageSet draw_images(Model& model, const DataShape& image, const Tensor& z) {
   NoGrad off;
   const std::int64_t count = z.dim(0), bytes = image.height * image.width * image.channels;
   ImageSet out{.name = "samples",
@@ -45,7 +45,7 @@ ImageSet draw_images(Model& model, const ImageShape& image, const Tensor& z) {
   return out;
 }
 
-ImageSet draw_samples(Model& model, const ImageShape& image, std::uint64_t seed, std::int64_t count) {
+ImageSet draw_samples(Model& model, const DataShape& image, std::uint64_t seed, std::int64_t count) {
   return draw_images(model, image, draw_noise(model, seed, count));
 }
 

@@ -58,7 +58,7 @@ const std::vector<std::string> switch_words{"no", "yes"};
 
 // What a run keeps for good. The images are compared besides.
 const std::set<std::string> fixed_options{"batch", "seed",        "size",      "background", "limit",
-                                          "flip",  "skip-broken", "precision", "stream"};
+                                          "flip",  "skip-broken", "precision", "stream",     "labels"};
 
 ImageOptions image_options(const Texts& options) {
   const std::string& stream = options.at("stream");
@@ -160,35 +160,40 @@ std::uint64_t seed_of(const Texts& options) { return std::stoull(options.at("see
 bool is_switch(const Setting& setting) { return setting.choices == switch_words; }
 
 std::vector<Setting> train_options(const ModelInfo& model) {
-  return {{"steps", "iterations in total, those of a resumed run included", "10000", 1, 1e9, true, {}},
-          {"minutes", "stop after this time; without --steps: only then", "", 0.001, 525600, false, {}},
-          {"batch", "images in a batch", std::to_string(model.batch), 1, 65536, true, {}},
-          {"size", "crop images to squares and resize them to N x N pixels; 0: as they are", "0", 0, 4096, true, {}},
-          {"limit", "only the first N images, of class folders taken in turn", "", 1, 1e9, true, {}},
-          {"flip", "mirror images left to right at random", "no", 0, 0, false, switch_words},
-          {"stream",
-           "decode PNG and JPEG files anew for every batch; auto: where they would fill half the memory",
-           "auto",
-           0,
-           0,
-           false,
-           {"auto", "no", "yes"}},
-          {"skip-broken", "leave damaged PNG and JPEG files out", "no", 0, 0, false, switch_words},
-          {"seed", "the seed of everything random", "1", 0, 9007199254740992, true, {}},
-          threads_option(),
-          device_option(),
-          precision_option(),
-          {"data-on",
-           "where all images lie while training; auto: on the device, if they take a quarter of it or less",
-           "auto",
-           0,
-           0,
-           false,
-           {"auto", "device", "host"}},
-          conv_option(),
-          {"deterministic", "only kernels that give the same bits every time; not yet run on a GPU", "no", 0, 0, false,
-           switch_words},
-          {"snapshot-every", "steps between two pictures with a checkpoint", "500", 1, 1e9, true, {}}};
+  std::vector<Setting> options{
+      {"steps", "iterations in total, those of a resumed run included", "10000", 1, 1e9, true, {}},
+      {"minutes", "stop after this time; without --steps: only then", "", 0.001, 525600, false, {}},
+      {"batch", "images in a batch", std::to_string(model.batch), 1, 65536, true, {}},
+      {"size", "crop images to squares and resize them to N x N pixels; 0: as they are", "0", 0, 4096, true, {}},
+      {"limit", "only the first N images, of class folders taken in turn", "", 1, 1e9, true, {}},
+      {"flip", "mirror images left to right at random", "no", 0, 0, false, switch_words},
+      {"stream",
+       "decode PNG and JPEG files anew for every batch; auto: where they would fill half the memory",
+       "auto",
+       0,
+       0,
+       false,
+       {"auto", "no", "yes"}},
+      {"skip-broken", "leave damaged PNG and JPEG files out", "no", 0, 0, false, switch_words},
+      {"seed", "the seed of everything random", "1", 0, 9007199254740992, true, {}},
+      threads_option(),
+      device_option(),
+      precision_option(),
+      {"data-on",
+       "where all images lie while training; auto: on the device, if they take a quarter of it or less",
+       "auto",
+       0,
+       0,
+       false,
+       {"auto", "device", "host"}},
+      conv_option(),
+      {"deterministic", "only kernels that give the same bits every time; not yet run on a GPU", "no", 0, 0, false,
+       switch_words},
+      {"snapshot-every", "steps between two pictures with a checkpoint", "500", 1, 1e9, true, {}}};
+  if (model.labels == Labels::few)
+    options.push_back(
+        {"labels", "hide all labels but N, as many of each class; 0: learn without any", "", 0, 1e9, true, {}});
+  return options;
 }
 
 int train(const ModelInfo& info, const TrainRequest& request) {
@@ -221,22 +226,18 @@ int train(const ModelInfo& info, const TrainRequest& request) {
   use_precision(config.options.at("precision"));
   const std::uint64_t seed = seed_of(config.options);
   const bool flip = config.options.at("flip") == "yes";
-  Dataset data = load_dataset(config.options.at("data"), seed, image_options(config.options), flip);
+  ImageSet loaded = load_training_images(config.options.at("data"), image_options(config.options));
+  const std::string data_digest = digest(loaded), labels = value_or(config.options, "labels", "");
+  if (!labels.empty()) keep_labels(loaded, std::stoll(labels), seed);
+  Dataset data(std::move(loaded), seed, flip);
   const ImageSet& images = data.images();
   if (on_device(config.options, images)) data.make_resident();
   const std::int64_t batch = std::stoll(config.options.at("batch"));
   require(batch <= images.count, "--batch: found {}, expected at most {}: the images of {}", batch, images.count,
           config.options.at("data"));
-  RunIdentity identity{info.name,
-                       config.settings,
-                       {images.height, images.width, images.channels},
-                       batch,
-                       seed,
-                       images.name,
-                       digest(images),
-                       images.count,
-                       flip,
-                       config.options.at("precision")};
+  RunIdentity identity{
+      info.name, config.settings, data_shape(info, images),      batch, seed, images.name, data_digest, images.count,
+      flip,      labels,          config.options.at("precision")};
   std::optional<TensorFile> checkpoint;
   if (request.resume) {
     std::error_code error;

@@ -35,9 +35,8 @@ class Verifier {
 
  private:
   std::unique_ptr<Model> make() {
-    const ImageSet& images = data_.images();
     set_seed(seed_);
-    return info_.make({images.height, images.width, images.channels}, settings_);
+    return info_.make(data_shape(info_, data_.images()), settings_);
   }
   std::unique_ptr<Model> as_reference() {  // with its weights to the bit
     auto model = make();

@@ -1,0 +1,103 @@
+// What the adversarial models have in common. Each part is chosen by options that mean the same in every model: how D
+// and G are scored, what bounds D, how the nets move. A paper's file chooses the defaults and writes the iteration.
+#pragma once
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/optim.h"
+#include "losses/adversarial.h"
+#include "losses/penalty.h"
+#include "models/model.h"
+
+namespace duel {
+
+// A paper's choices: the defaults of its options.
+struct AdversarialRecipe {
+  std::string loss = "non-saturating";  // minimax, non-saturating, wasserstein, least-squares, hinge
+  std::string codes = "0-1-1";          // of the least-squares loss
+  std::string penalty = "none";         // gp (1-centred), gp0 (0-centred), r1
+  std::string lambda = "10";            // weight of the penalty
+  std::string clip = "0";               // D's weights are clipped to [-clip, clip]; 0: not
+  std::string norm = "batch";           // in D: batch, none
+  std::string optimizer = "adam";       // adam, rmsprop
+  std::string lr = "0.0002", beta1 = "0.5", beta2 = "0.999";
+  std::string n_critic = "1";
+  std::string z_dim = "128";
+};
+
+// The options, part by part; a model offers those of the parts that it uses.
+std::vector<Setting> objective_settings(const AdversarialRecipe& r);  // loss, codes
+std::vector<Setting> penalty_settings(const AdversarialRecipe& r);    // penalty, lambda, clip
+std::vector<Setting> training_settings(const AdversarialRecipe& r);   // n-critic, optimizer, its numbers, z-dim, ema
+std::vector<Setting> dcgan_settings(const AdversarialRecipe& r);      // norm, width
+std::vector<Setting> join_settings(std::vector<std::vector<Setting>> parts);
+
+// The loss of the option "loss".
+class Objective {
+ public:
+  explicit Objective(const Settings& s);
+  Tensor discriminator(const Tensor& d_real, const Tensor& d_fake) const;
+  Tensor generator(const Tensor& d_fake) const;
+  // What D was asked for, on the average: a probability where the loss is logistic, a score otherwise.
+  Tensor shown(const Tensor& d) const;
+  bool is_wasserstein() const { return loss_ == "wasserstein"; }
+
+ private:
+  std::string loss_;
+  LeastSquaresCodes codes_;
+};
+
+// The penalty of the option "penalty"; an empty Tensor where there is none.
+class Penalty {
+ public:
+  explicit Penalty(const Settings& s) : kind_(s.word("penalty")), lambda_(s.number("lambda")) {}
+  Tensor operator()(const Critic& d, const Tensor& x, const Tensor& x_fake) const;
+
+ private:
+  std::string kind_;
+  double lambda_;
+};
+
+// Errors, each with the reason and the way out: combinations of these options that cannot work.
+void check_square(const std::string& model, const DataShape& data);
+void check_bounds(const std::string& model, const Settings& s);
+
+// A generator, its average and a discriminator, each with what moves it.
+class AdversarialModel : public Model {
+ public:
+  std::int64_t batches_per_step() const override { return n_critic_; }
+  // (n, z-dim and then the columns of codes()): N(0, 1), categories all equally likely, numbers uniform in their range.
+  Tensor noise(std::int64_t n) const override;
+  Tensor sample(const Tensor& z) override;
+  State state() const override;
+  std::vector<Part> parts() const override;
+
+ protected:
+  struct Nets {
+    Net g, g_ema;  // noise -> images (N,H,W,C); of one form
+    Net d;
+    std::vector<Part> heads = {};  // what else D's optimizer moves, and the state names so: "Q"
+    Shape d_input = {};            // of a sample; empty: an image
+  };
+  AdversarialModel(const DataShape& data, const Settings& s, Nets nets);
+
+  // One step of D and its heads, or of G and its average, down the gradient of the loss.
+  void step_d(const Tensor& loss);
+  void step_g(const Tensor& loss);
+
+  DataShape data_;
+  Shape d_input_;
+  std::int64_t z_dim_;
+  Net g_, g_ema_, d_;
+  std::vector<Part> heads_;
+
+ private:
+  State state_of_d() const;
+
+  std::int64_t n_critic_;
+  double clip_, ema_decay_;
+  std::unique_ptr<Optimizer> opt_g_, opt_d_;
+};
+
+}  // namespace duel
