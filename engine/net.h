@@ -8,6 +8,7 @@
 #include "engine/ops.h"
 #include "engine/precision.h"
 #include "engine/state.h"
+#include "engine/tape.h"
 
 namespace duel {
 
@@ -80,6 +81,23 @@ class Net {
   Init init_;
   DType dtype_, compute_;  // of the parameters; of the activations
   std::vector<std::shared_ptr<Layer>> layers_;
+};
+
+// Nets answer as they will be used, by running statistics, and off the tape, for a scope.
+class Inference {
+ public:
+  explicit Inference(std::vector<Net> nets) : nets_(std::move(nets)) {
+    for (Net& n : nets_) n.set_training(false);
+  }
+  ~Inference() {
+    for (Net& n : nets_) n.set_training(true);
+  }
+  Inference(const Inference&) = delete;
+  Inference& operator=(const Inference&) = delete;
+
+ private:
+  NoGrad off_;
+  std::vector<Net> nets_;  // copies share their layers
 };
 
 // Copies every tensor of `from` into the tensor of the same name. Errors name what is missing or does not fit.

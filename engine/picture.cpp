@@ -67,6 +67,24 @@ Picture tile(std::span<const std::uint8_t> images, std::int64_t n, std::int64_t 
   return out;
 }
 
+Picture stack(std::span<const Picture> pictures, int gap) {
+  require(!pictures.empty(), "[stack] no pictures");
+  Picture out{0, 0, pictures[0].channels, {}};
+  for (const Picture& p : pictures) {
+    require(p.channels == out.channels, "[stack] pictures of {} and of {} channels", out.channels, p.channels);
+    out.width = std::max(out.width, p.width);
+    out.height += p.height + (out.height > 0 ? gap : 0);
+  }
+  out.pixels.assign(static_cast<std::size_t>(out.height * out.width * out.channels), gap_value);
+  std::uint8_t* to = out.pixels.data();
+  for (const Picture& p : pictures) {
+    for (std::int64_t y = 0; y < p.height; ++y, to += out.width * out.channels)
+      std::copy_n(p.pixels.data() + y * p.width * p.channels, p.width * p.channels, to);
+    to += gap * out.width * out.channels;
+  }
+  return out;
+}
+
 std::vector<std::uint8_t> to_bytes(const Tensor& images) {
   std::vector<std::uint8_t> out;
   out.reserve(static_cast<std::size_t>(images.size()));
@@ -75,6 +93,13 @@ std::vector<std::uint8_t> to_bytes(const Tensor& images) {
     out.push_back(static_cast<std::uint8_t>(v >= 0 ? std::min(v, 255.0f) : 0));
   }
   return out;
+}
+
+Tensor from_bytes(std::span<const std::uint8_t> images, const Shape& shape) {
+  std::vector<float> values;
+  values.reserve(images.size());
+  for (const std::uint8_t byte : images) values.push_back(static_cast<float>(byte) / 127.5f - 1);
+  return from_vector(shape, values);
 }
 
 void save_grid(const std::filesystem::path& path, const Tensor& images) {

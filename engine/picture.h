@@ -23,8 +23,13 @@ Picture tile(std::span<const std::uint8_t> images, std::int64_t n, std::int64_t 
 // What a grid is scaled by: images below 64 pixels are shown twice as large.
 inline int grid_scale(std::int64_t h, std::int64_t w) { return h < 64 && w < 64 ? 2 : 1; }
 
+// Pictures one below the other, at the left, with `gap` dark rows between. Error: none, or different channels.
+Picture stack(std::span<const Picture> pictures, int gap);
+
 // Images in [-1, 1] as bytes: round((v + 1) * 127.5), cut off to 0..255; what is not a number becomes 0.
 std::vector<std::uint8_t> to_bytes(const Tensor& images);
+// The opposite: bytes of images (N,H,W,C) as values in [-1, 1].
+Tensor from_bytes(std::span<const std::uint8_t> images, const Shape& shape);
 // A grid of images (N,H,W,C) in [-1, 1], C 1 or 3, as a PNG file; atomic.
 void save_grid(const std::filesystem::path& path, const Tensor& images);
 

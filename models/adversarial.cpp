@@ -17,11 +17,11 @@ Setting whole(const char* name, const char* help, const std::string& standard, d
   return {name, help, standard, low, high, true, {}};
 }
 
-std::unique_ptr<Optimizer> optimizer(const State& state, const Settings& s) {
-  if (s.word("optimizer") == "rmsprop") return std::make_unique<Rmsprop>(state, RmspropOptions{.lr = s.number("lr")});
-  return std::make_unique<Adam>(
-      state, AdamOptions{.lr = s.number("lr"), .beta1 = s.number("beta1"), .beta2 = s.number("beta2")});
+std::unique_ptr<Optimizer> optimizer(const State& state, const Settings& s, double lr) {
+  if (s.word("optimizer") == "rmsprop") return std::make_unique<Rmsprop>(state, RmspropOptions{.lr = lr});
+  return std::make_unique<Adam>(state, AdamOptions{.lr = lr, .beta1 = s.number("beta1"), .beta2 = s.number("beta2")});
 }
+double lr_of_g(const Settings& s) { return s.number("lr-g") > 0 ? s.number("lr-g") : s.number("lr"); }
 
 }  // namespace
 
@@ -37,14 +37,15 @@ std::vector<Setting> penalty_settings(const AdversarialRecipe& r) {
           number("clip", "D's weights are clipped to [-clip, clip]; 0: not", r.clip, 0, 100)};
 }
 std::vector<Setting> training_settings(const AdversarialRecipe& r) {
-  return {whole("n-critic", "steps of D for each of G", r.n_critic, 1, 100),
-          word("optimizer", "of both nets", r.optimizer, {"adam", "rmsprop"}),
-          number("lr", "learning rate", r.lr, 1e-8, 1),
-          number("beta1", "Adam's beta1", r.beta1, 0, 0.9999),
-          number("beta2", "Adam's beta2", r.beta2, 0, 0.999999),
-          whole("z-dim", "numbers of noise for an image", r.z_dim, 1, 4096),
-          number("ema", "decay of the average of G's weights that samples are drawn with; 0: none", "0.999", 0,
-                 0.999999)};
+  return {
+      whole("n-critic", "steps of D for each of G", r.n_critic, 1, 100),
+      word("optimizer", "of both nets", r.optimizer, {"adam", "rmsprop"}),
+      number("lr", "learning rate", r.lr, 1e-8, 1),
+      number("lr-g", "learning rate of G; 0: --lr", r.lr_g, 0, 1),
+      number("beta1", "Adam's beta1", r.beta1, 0, 0.9999),
+      number("beta2", "Adam's beta2", r.beta2, 0, 0.999999),
+      whole("z-dim", "numbers of noise for an image", r.z_dim, 1, 4096),
+      number("ema", "decay of the average of G's weights that samples are drawn with; 0: none", "0.999", 0, 0.999999)};
 }
 std::vector<Setting> dcgan_settings(const AdversarialRecipe& r) {
   return {word("norm", "normalisation in D", r.norm, {"batch", "none"}),
@@ -113,8 +114,8 @@ AdversarialModel::AdversarialModel(const DataShape& data, const Settings& s, Net
       n_critic_(s.integer("n-critic")),
       clip_(s.values().count("clip") ? s.number("clip") : 0),
       ema_decay_(s.number("ema")),
-      opt_g_(optimizer(g_.state("G."), s)),
-      opt_d_(optimizer(state_of_d(), s)) {
+      opt_g_(optimizer(g_.state("G."), s, lr_of_g(s))),
+      opt_d_(optimizer(state_of_d(), s, s.number("lr"))) {
   copy_state(g_ema_.state(), g_.state());
   g_ema_.set_training(false);
 }

@@ -21,7 +21,7 @@ struct AdversarialRecipe {
   std::string clip = "0";               // D's weights are clipped to [-clip, clip]; 0: not
   std::string norm = "batch";           // in D: batch, none
   std::string optimizer = "adam";       // adam, rmsprop
-  std::string lr = "0.0002", beta1 = "0.5", beta2 = "0.999";
+  std::string lr = "0.0002", lr_g = "0", beta1 = "0.5", beta2 = "0.999";
   std::string n_critic = "1";
   std::string z_dim = "128";
 };
@@ -81,6 +81,8 @@ class AdversarialModel : public Model {
     Shape d_input = {};            // of a sample; empty: an image
   };
   AdversarialModel(const DataShape& data, const Settings& s, Nets nets);
+
+  Code class_code() const { return {"class", z_dim_, data_.classes, true}; }  // the first code
 
   // One step of D and its heads, or of G and its average, down the gradient of the loss.
   void step_d(const Tensor& loss);

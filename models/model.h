@@ -66,8 +66,9 @@ class Model {
     double low = -1, high = 1;
   };
   virtual std::vector<Code> codes() const { return {}; }
-  // How many classes (or, of a model that learned without labels, clusters) classify() tells apart; 0: none.
+  // How many classes classify() tells apart; 0: none. They are clusters where the model learned them without labels.
   virtual std::int64_t answers() const { return 0; }
+  virtual bool clusters() const { return false; }
   // Images (n,H,W,C) -> a score for each of answers(), the largest being the model's answer: (n,answers).
   virtual Tensor classify(const Tensor& images);
   // Everything that a resumed run needs: weights, statistics, averages, optimizers. Names are stable.
@@ -104,5 +105,10 @@ ModelInfo lsgan_model();
 ModelInfo hinge_model();
 ModelInfo wgan_model();
 ModelInfo wgan_gp_model();
+ModelInfo cgan_model();
+ModelInfo acgan_model();
+ModelInfo infogan_model();
+ModelInfo sgan_model();
+ModelInfo catgan_model();
 
 }  // namespace duel

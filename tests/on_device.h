@@ -8,6 +8,13 @@
 
 namespace duel::test {
 
+// The build that checks every access for races, and is twenty times slower.
+#ifdef DUEL_RACE
+inline constexpr bool watches_races = true;
+#else
+inline constexpr bool watches_races = false;
+#endif
+
 // A row's inputs as numbers, and what it makes of them: the result, its gradients, and the gradients of
 //   S = sum over i of <(dL/dx_i)^2, u_i>,  L = <f(x), v>
 // with respect to all x_i and v. An empty vector stands for "no dependence".

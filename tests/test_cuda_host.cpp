@@ -56,6 +56,7 @@ TEST_CASE("cuda_host: every row in f32, in three orders of the threads") {
       {"in_turn", on_host::Order::in_turn}, {"shuffled", on_host::Order::shuffled}, {"unfair", on_host::Order::unfair}};
   for (const auto& [name, order] : orders) {
     if (!wanted("DUEL_ORDER", name)) continue;
+    if (watches_races && order != on_host::Order::shuffled) continue;  // a race is found in any order
     const OrderScope scope(order);
     check_rows(Device::cuda_host, DType::f32, f32_tolerance);
   }

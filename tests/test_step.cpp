@@ -60,12 +60,6 @@ GPU_TEST("every model trains as on the CPU, replayed and eager") { check_models(
 
 namespace {
 
-// Twenty times slower, and these cases run no kernel that others do not.
-#ifdef DUEL_RACE
-constexpr bool watches_races = true;
-#else
-constexpr bool watches_races = false;
-#endif
 // The metrics of 7 iterations, `ahead` of them in flight; the batches live only until the next ones are asked for.
 std::vector<double> in_flight(const std::string& name, std::size_t ahead, bool resident) {
   Trainer t(name, small().at(name), 4);
@@ -97,7 +91,7 @@ void check_in_flight(const std::string& name) {
 }  // namespace
 
 GPU_TEST("iterations in flight and resident images change no bit") {
-  if (watches_races) return;
+  if (watches_races) return;  // these cases run no kernel that others do not
   check_in_flight("gan");
   check_in_flight("wgan-gp");
 }

@@ -145,6 +145,10 @@ void add_sample(CLI::App& root, Arguments& arguments) {
   add_settings(*app, sample_options(), "Options", arguments.options);
   add_text(*app, "out", "F.png: a grid; F.npy: (N,H,W,C) bytes; else a folder of PNG files (default RUN/sampled.png)",
            "F", "Options", arguments.options);
+  add_text(*app, "class", "of a conditional model: which class, from 0 (default: all in turn)", "K", "Options",
+           arguments.options);
+  add_text(*app, "code", "sets codes, c1=3,c2=0.5 (default: categories in turn, numbers at random)", "NAME=VALUE",
+           "Options", arguments.options);
   add_text(*app, "save-latents", "also write their noise, for duel arithmetic", "F.safetensors", "Options",
            arguments.options);
 }

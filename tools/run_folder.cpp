@@ -160,13 +160,13 @@ void RunFolder::log(const Record& record, double images_per_s) {
           done < 0 ? reason() : "the disk is full");
 }
 
-void RunFolder::write_samples(const ImageSet& images, std::int64_t step) {
-  save_grid(path_ / "samples" / fmt::format("{:06}.png", step), images);
-  save_grid(path_ / "samples.png", images);
+void RunFolder::write_samples(const ImageSet& images, std::int64_t columns, std::int64_t step) {
+  save_grid(path_ / "samples" / fmt::format("{:06}.png", step), images, columns);
+  save_grid(path_ / "samples.png", images, columns);
 }
 
-void save_grid(const fs::path& path, const ImageSet& images) {
-  save_png(path, tile(images.pixels, images.count, images.height, images.width, images.channels, 0, 2,
+void save_grid(const fs::path& path, const ImageSet& images, std::int64_t columns) {
+  save_png(path, tile(images.pixels, images.count, images.height, images.width, images.channels, columns, 2,
                       grid_scale(images.height, images.width)));
 }
 

@@ -47,8 +47,8 @@ class RunFolder {
   void open_log(std::int64_t step, History& history);
   void log(const Record& record, double images_per_s);
 
-  // samples/NNNNNN.png and samples.png.
-  void write_samples(const ImageSet& images, std::int64_t step);
+  // samples/NNNNNN.png and samples.png. columns 0: about a square.
+  void write_samples(const ImageSet& images, std::int64_t columns, std::int64_t step);
 
  private:
   std::filesystem::path path_;
@@ -56,6 +56,6 @@ class RunFolder {
 };
 
 // A grid, scaled up where the images are small.
-void save_grid(const std::filesystem::path& path, const ImageSet& images);
+void save_grid(const std::filesystem::path& path, const ImageSet& images, std::int64_t columns = 0);
 
 }  // namespace duel

@@ -4,6 +4,7 @@
 
 #include "engine/error.h"
 #include "engine/picture.h"
+#include "tools/codes.h"
 #include "tools/commands.h"
 #include "tools/loaded_run.h"
 #include "tools/run_folder.h"
@@ -44,6 +45,19 @@ void write_folder(const fs::path& folder, const ImageSet& images) {
   }
 }
 
+// --class 3 is --code class=3.
+std::vector<CodeValue> asked_codes(const Model& model, const std::map<std::string, std::string>& given) {
+  std::vector<CodeValue> all;
+  for (const char* option : {"class", "code"}) {
+    const auto it = given.find(option);
+    if (it == given.end()) continue;
+    const bool is_class = option == std::string("class");
+    const std::vector<CodeValue> some = parse_codes(model, option, (is_class ? "class=" : "") + it->second);
+    all.insert(all.end(), some.begin(), some.end());
+  }
+  return all;
+}
+
 }  // namespace
 
 std::vector<Setting> sample_options() {
@@ -57,7 +71,7 @@ std::vector<Setting> sample_options() {
 int sample(const std::string& run, const std::map<std::string, std::string>& given) {
   std::map<std::string, std::string> numbers = given;
   numbers.erase("out");
-  numbers.erase("save-latents");
+  for (const char* text : {"save-latents", "class", "code"}) numbers.erase(text);
   const Settings options(sample_options(), numbers);
   const auto it = given.find("out");
   const fs::path out = it != given.end() ? fs::path(it->second) : fs::path(run) / "sampled.png";
@@ -67,12 +81,14 @@ int sample(const std::string& run, const std::map<std::string, std::string>& giv
   const LoadedRun loaded = load_run(run, options);
   const Form form = form_of(out);
 
-  const Tensor z =
-      draw_noise(*loaded.model, static_cast<std::uint64_t>(options.integer("seed")), options.integer("count"));
+  const std::vector<CodeValue> asked = asked_codes(*loaded.model, given);
+  Tensor z = draw_noise(*loaded.model, static_cast<std::uint64_t>(options.integer("seed")), options.integer("count"));
+  if (asked.empty()) z = with_categories_in_turn(*loaded.model, z);
+  for (const CodeValue& value : asked) z = with_code(z, value);
   const ImageSet images = draw_images(*loaded.model, loaded.identity.image, z);
   switch (form) {
     case Form::grid:
-      save_grid(out, images);
+      save_grid(out, images, asked.empty() ? grid_form(*loaded.model).columns : 0);
       break;
     case Form::array:
       save_npy(out, images.pixels, {images.count, images.height, images.width, images.channels});

@@ -9,6 +9,7 @@
 #include "engine/bad_value.h"
 #include "engine/device.h"
 #include "engine/error.h"
+#include "tools/answers.h"
 #include "tools/commands.h"
 #include "tools/plan.h"
 #include "tools/sampler.h"
@@ -27,8 +28,6 @@ std::int64_t weights(const Model& model) {
     if (t.kind == Kind::parameter) n += t.value.size();
   return n;
 }
-
-constexpr std::int64_t grid_images = 64;
 
 ImageSet first_images(const ImageSet& set, std::int64_t count) {
   ImageSet some{.name = set.name,
@@ -62,7 +61,10 @@ Trainer::Trainer(Model& model, Dataset& data, const std::optional<ImageSet>& hel
       seconds_limit_(60 * std::stod(option(config, "minutes"))),
       step_([&](std::span<const Batch> batches) { return model_.step(batches); }, identity.seed),
       progress_(identity.model),
-      observer_(folder, config, identity, data.images(), held_out, progress_) {}
+      observer_(folder, config, identity, data.images(), held_out, progress_),
+      grid_(grid_form(model)) {
+  if (model.answers() > 0 && held_out && !held_out->labels.empty()) labelled_ = *held_out;
+}
 
 void Trainer::restore(const Progression& at) {
   data_.seek(at.cursor);
@@ -106,7 +108,7 @@ void Trainer::begin() {
   observer_.look_back(history_);
   folder_.write_config(config_, identity_);
   const ImageSet& real = data_.images();
-  if (!resumed_) save_grid(folder_.path() / "real.png", first_images(real, grid_images));
+  if (!resumed_) save_grid(folder_.path() / "real.png", first_images(real, grid_.images));
   if (real.skipped > 0)
     progress_.say(fmt::format("{}: {} broken {} left out, the first: {}", real.name, real.skipped,
                               real.skipped == 1 ? "image" : "images", real.first_skipped));
@@ -164,10 +166,16 @@ void Trainer::log(std::int64_t step, std::span<const double> values, double took
   std::vector<std::string> names = step_.names();
   std::vector<double> all(values.begin(), values.end());
   Quality quality;
+  double wrong = 0;
   if (due) {
     quality = measure();
     names.insert(names.end(), {"swd", "diversity"});
     all.insert(all.end(), {quality.swd, quality.diversity});
+    if (labelled_.count > 0) {
+      wrong = std::round(1e4 * error_rate(model_, labelled_)) / 1e4;
+      names.push_back("test_error");
+      all.push_back(wrong);
+    }
   }
   const double rate = static_cast<double>(identity_.batch * model_.batches_per_step()) / took;
   folder_.log({record.step, names, all}, rate);
@@ -176,8 +184,9 @@ void Trainer::log(std::int64_t step, std::span<const double> values, double took
   history_.add({record.step, names, all});
   progress_.update(standing(), record, due);
   if (due)
-    progress_.say(fmt::format("step {}: sliced Wasserstein distance {:.1f} (real images: {:.1f}), diversity {:.2f}",
-                              record.step, quality.swd, observer_.judge().attainable().swd, quality.diversity));
+    progress_.say(fmt::format("step {}: sliced Wasserstein distance {:.1f} (real images: {:.1f}), diversity {:.2f}{}",
+                              record.step, quality.swd, observer_.judge().attainable().swd, quality.diversity,
+                              labelled_.count > 0 ? fmt::format(", test error {:.2f} %", 100 * wrong) : ""));
 }
 
 void Trainer::explain_bad_values(std::int64_t iteration) {
@@ -214,8 +223,9 @@ Standing Trainer::standing() const {
 }
 
 Quality Trainer::measure() {
-  samples_ = draw_samples(model_, identity_.image, snapshot_seed(identity_.seed),
-                          std::max(grid_images, observer_.judge().images()));
+  const Tensor z =
+      draw_noise(model_, snapshot_seed(identity_.seed), std::max(grid_.images, observer_.judge().images()));
+  samples_ = draw_images(model_, identity_.image, with_categories_in_turn(model_, z));
   const Quality quality = observer_.judge().judge(samples_);
   observer_.look(step_.iteration(), quality);
   return quality;
@@ -223,7 +233,9 @@ Quality Trainer::measure() {
 
 void Trainer::snapshot() {
   const std::int64_t at = step_.iteration();
-  folder_.write_samples(first_images(samples_, grid_images), at);
+  folder_.write_samples(first_images(samples_, grid_.images), grid_.columns, at);
+  if (!model_.codes().empty())
+    save_png(folder_.path() / "codes.png", sweep_codes(model_, identity_.image, snapshot_seed(identity_.seed)));
   history_.draw(folder_.path() / "curves.png", identity_.model, observer_.judge().attainable().swd);
   save_checkpoint(folder_.checkpoint(), identity_, model_, {at, data_.cursor()});
   saved_ = at;

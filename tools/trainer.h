@@ -9,6 +9,7 @@
 #include "engine/step.h"
 #include "models/model.h"
 #include "tools/checkpoint.h"
+#include "tools/codes.h"
 #include "tools/history.h"
 #include "tools/observer.h"
 #include "tools/progress.h"
@@ -59,8 +60,10 @@ class Trainer {
   StopSignals signals_;
   // How many iterations the host may be ahead of the device: on a GPU it prepares while that computes.
   std::size_t ahead_ = default_device() == Device::cpu ? 0 : Step::most_in_flight - 1;
-  std::deque<Cursor> cursors_;       // where the batches of those in flight began
-  ImageSet samples_;                 // of the last measure()
+  std::deque<Cursor> cursors_;  // where the batches of those in flight began
+  ImageSet samples_;            // of the last measure()
+  GridForm grid_;
+  ImageSet labelled_;                // held-out images that the model's answers are tested with, where it has some
   bool due_ = false, done_ = false;  // after this iteration comes a snapshot; the end
   bool resumed_ = false;
   std::int64_t first_ = 0, saved_ = -1;  // where this call began; the step of the last checkpoint

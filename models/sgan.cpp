@@ -1,0 +1,106 @@
+// Semi-supervised GAN (Salimans et al. 2016, section 5; Odena 2016): D answers with K classes of real images, and class
+// K+1 is "generated". Softmax has one answer too many, so the last logit is fixed to 0, and with Z(x) = sum_k exp a_k(x)
+//   D(x) = Z(x) / (Z(x) + 1) = sigmoid(log Z(x)).
+// With feature matching G aims at the mean features of real images (section 3.1), not at D's score. The nets are the
+// authors' for MNIST: fully connected, with weight normalisation, noise on D's inputs and hidden layers, and batch norm
+// in G.
+#include "engine/error.h"
+#include "engine/tape.h"
+#include "losses/classification.h"
+#include "models/adversarial.h"
+
+namespace duel {
+namespace {
+
+constexpr std::int64_t features = 250;
+
+class Sgan : public AdversarialModel {
+ public:
+  Sgan(const DataShape& data, const Settings& s)
+      : AdversarialModel(data, s, nets(data, s)),
+        feature_matching_(s.word("generator") == "feature-matching"),
+        unlabelled_weight_(s.number("unlabelled-weight")),
+        answers_(heads_[0].net) {}
+
+  Metrics step(std::span<const Batch> batches) override {
+    const Batch& labelled = batches.back();
+    Tensor loss_d, loss_class, d_real, d_fake;
+    for (const Batch& batch : batches.first(static_cast<std::size_t>(batches_per_step()))) {
+      const Tensor& x = batch.images;
+      d_real = logsumexp(answers_(d_(x)));                                 // log Z(x)
+      d_fake = logsumexp(answers_(d_(detach(g_(noise(batch.size()))))));
+      loss_class = cross_entropy(answers_(d_(labelled.images)), labelled.labels);
+      loss_d = loss_class + unlabelled_weight_ * 0.5 * logistic_discriminator(d_real, d_fake);
+      step_d(loss_d);
+    }
+    const Tensor& x = batches[0].images;
+    const Tensor f_fake = d_(g_(noise(x.dim(0))));
+    const Tensor loss_g = feature_matching_ ? feature_matching(features_of(x), f_fake)
+                                            : non_saturating_generator(logsumexp(answers_(f_fake)));
+    step_g(loss_g);
+
+    NoGrad off;
+    return {{"loss_d", loss_d},
+            {"loss_g", loss_g},
+            {"loss_class", loss_class},
+            {"d_real", mean(sigmoid(d_real))},
+            {"d_fake", mean(sigmoid(d_fake))}};
+  }
+
+  std::int64_t answers() const override { return data_.classes; }
+  Tensor classify(const Tensor& images) override {
+    const Inference off({d_, answers_});
+    return answers_(d_(images));
+  }
+
+ private:
+  // Only G moves: what does not depend on it needs no gradient.
+  Tensor features_of(const Tensor& x) const {
+    NoGrad off;
+    return d_(x);
+  }
+
+  static Nets nets(const DataShape& data, const Settings& s) {
+    const std::int64_t pixels = data.height * data.width * data.channels;
+    Net d, head;
+    d.weight_norm().flatten().gaussian_noise(0.6);  // of pixels in [-1, 1]; the authors' are in [0, 1]
+    std::int64_t in = pixels;
+    for (const std::int64_t out : {1000, 500, 250, 250}) {
+      d.linear(in, out, Act::relu).gaussian_noise(0.5);
+      in = out;
+    }
+    d.linear(in, features, Act::relu);
+    head.weight_norm().gaussian_noise(0.5).linear(features, data.classes);
+    return {generator(data, s), generator(data, s), d, {{"D_class", head, {features}}}};
+  }
+  static Net generator(const DataShape& data, const Settings& s) {
+    Net g;
+    g.linear(s.integer("z-dim"), 500, Act::none, false).batch_norm(500, Act::relu);
+    g.linear(500, 500, Act::none, false).batch_norm(500, Act::relu);
+    return g.linear(500, data.height * data.width * data.channels, Act::tanh)
+        .reshape({data.height, data.width, data.channels});
+  }
+
+  bool feature_matching_;
+  double unlabelled_weight_;
+  Net answers_;
+};
+
+}  // namespace
+
+ModelInfo sgan_model() {
+  const AdversarialRecipe r{.lr = "0.003", .z_dim = "100"};
+  const std::vector<Setting> own{
+      {"generator", "what G aims at", "feature-matching", 0, 0, false, {"feature-matching", "score"}},
+      {"unlabelled-weight", "weight of the loss of real against generated; 0: D learns from labels alone", "1", 0, 1e3,
+       false, {}}};
+  return {"sgan", "semi-supervised GAN: a classifier from few labels", "Salimans et al. 2016", 100,
+          join_settings({training_settings(r), own}),
+          [](const DataShape& data, const Settings& s) {
+            require(data.classes > 0, "sgan: there are no labels to learn from; catgan does without");
+            return std::make_unique<Sgan>(data, s);
+          },
+          Labels::few};
+}
+
+}  // namespace duel
