@@ -1,5 +1,5 @@
-// Losses over the answers of a classifier: logits a (N,K), p(k|x_n) = softmax(a_n)_k; each is a scalar. Entropies are in
-// nats.
+// Losses over the answers of a classifier: logits a (N,K), p(k|x_n) = softmax(a_n)_k; each is a scalar. Entropies are
+// in nats.
 #pragma once
 #include "engine/ops.h"
 

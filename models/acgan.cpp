@@ -77,7 +77,10 @@ class Acgan : public AdversarialModel {
 ModelInfo acgan_model() {
   const AdversarialRecipe r;
   const std::vector<Setting> own{{"class-weight", "weight of the class's cross-entropy", "1", 0, 1e3, false, {}}};
-  return {"acgan", "GAN with an auxiliary classifier: images of an asked class", "Odena et al. 2017", 64,
+  return {"acgan",
+          "GAN with an auxiliary classifier: images of an asked class",
+          "Odena et al. 2017",
+          64,
           join_settings({objective_settings(r), penalty_settings(r), training_settings(r), dcgan_settings(r), own}),
           [](const DataShape& data, const Settings& s) {
             check_square("acgan", data);

@@ -1,5 +1,6 @@
 // Categorical GAN (Springenberg 2016): D answers with K classes and no source. With the conditional entropy
-// E_n H(p(.|x_n)), how unsure it is of an image, and the marginal entropy H(E_n p(.|x_n)), how evenly it uses the classes,
+// E_n H(p(.|x_n)), how unsure it is of an image, and the marginal entropy H(E_n p(.|x_n)), how evenly it uses the
+// classes,
 //   D  is sure of real images and uses all classes evenly, and is unsure of generated ones (eq. 7 and 9),
 //   G  makes images of which D is sure, evenly of all classes (eq. 8).
 // Without labels the classes are clusters; labels add a cross-entropy (eq. 9).
@@ -14,9 +15,7 @@ namespace {
 class Catgan : public AdversarialModel {
  public:
   Catgan(const DataShape& data, const Settings& s)
-      : AdversarialModel(data, s, nets(data, s)),
-        answers_(answers_of(data, s)),
-        lambda_(s.number("class-weight")) {}
+      : AdversarialModel(data, s, nets(data, s)), answers_(answers_of(data, s)), lambda_(s.number("class-weight")) {}
 
   Metrics step(std::span<const Batch> batches) override {
     const Batch& labelled = batches.back();
@@ -57,22 +56,24 @@ class Catgan : public AdversarialModel {
   }
   static Nets nets(const DataShape& data, const Settings& s) {
     const std::int64_t pixels = data.height * data.width * data.channels;
+    const std::int64_t width = s.integer("width");
     Net d;
     d.flatten().gaussian_noise(0.6);
     std::int64_t in = pixels;
-    for (const std::int64_t out : {1000, 500, 250, 250, 250}) {
-      d.linear(in, out, Act::none, false).batch_norm(out).gaussian_noise(0.5).apply("leaky ReLU", [](const Tensor& x) { return leaky_relu(x, 0.1); });
+    for (const std::int64_t out : {width, width / 2, width / 4, width / 4, width / 4}) {
+      d.linear(in, out, Act::none, false).batch_norm(out, Act::leaky_relu).gaussian_noise(0.5);
       in = out;
     }
     d.linear(in, answers_of(data, s));
     return {generator(data, s), generator(data, s), d};
   }
   static Net generator(const DataShape& data, const Settings& s) {
+    const std::int64_t width = s.integer("width"), half = width / 2;
     Net g;
-    g.linear(s.integer("z-dim"), 500, Act::none, false).batch_norm(500, Act::leaky_relu);
-    g.linear(500, 500, Act::none, false).batch_norm(500, Act::leaky_relu);
-    g.linear(500, 1000, Act::none, false).batch_norm(1000, Act::leaky_relu);
-    return g.linear(1000, data.height * data.width * data.channels, Act::tanh)
+    g.linear(s.integer("z-dim"), half, Act::none, false).batch_norm(half, Act::leaky_relu);
+    g.linear(half, half, Act::none, false).batch_norm(half, Act::leaky_relu);
+    g.linear(half, width, Act::none, false).batch_norm(width, Act::leaky_relu);
+    return g.linear(width, data.height * data.width * data.channels, Act::tanh)
         .reshape({data.height, data.width, data.channels});
   }
 
@@ -86,8 +87,12 @@ ModelInfo catgan_model() {
   const AdversarialRecipe r{.lr = "0.0002", .z_dim = "128"};
   const std::vector<Setting> own{
       {"clusters", "K, where there are no labels", "20", 2, 1000, true, {}},
+      {"width", "features of D's first layer; deeper ones and G's have parts of it", "1000", 4, 65536, true, {}},
       {"class-weight", "lambda of the cross-entropy with the labels", "1", 0, 1e3, false, {}}};
-  return {"catgan", "GAN that clusters images, or classifies them with few labels", "Springenberg 2016", 100,
+  return {"catgan",
+          "GAN that clusters images, or classifies them with few labels",
+          "Springenberg 2016",
+          100,
           join_settings({training_settings(r), own}),
           [](const DataShape& data, const Settings& s) { return std::make_unique<Catgan>(data, s); },
           Labels::few};

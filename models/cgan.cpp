@@ -51,8 +51,11 @@ class Cgan : public AdversarialModel {
     DcganOptions of_g = dcgan_options(s, true), of_d = dcgan_options(s, s.word("norm") == "batch");
     of_g.z_dim += data.classes;
     const std::int64_t seen = data.channels + data.classes;
-    return {dcgan_generator(data.height, data.channels, of_g), dcgan_generator(data.height, data.channels, of_g),
-            dcgan_critic(data.height, seen, of_d), {}, {data.height, data.width, seen}};
+    return {dcgan_generator(data.height, data.channels, of_g),
+            dcgan_generator(data.height, data.channels, of_g),
+            dcgan_critic(data.height, seen, of_d),
+            {},
+            {data.height, data.width, seen}};
   }
 
   Objective objective_;
@@ -63,7 +66,10 @@ class Cgan : public AdversarialModel {
 
 ModelInfo cgan_model() {
   const AdversarialRecipe r;
-  return {"cgan", "conditional GAN: images of an asked class", "Mirza and Osindero 2014", 64,
+  return {"cgan",
+          "conditional GAN: images of an asked class",
+          "Mirza and Osindero 2014",
+          64,
           join_settings({objective_settings(r), penalty_settings(r), training_settings(r), dcgan_settings(r)}),
           [](const DataShape& data, const Settings& s) {
             check_square("cgan", data);

@@ -77,8 +77,8 @@ class Infogan : public AdversarialModel {
       l.weighted = lambda_ * l.category;
     }
     if (numbers_ > 0) {
-      l.numbers = number_information(slice(z, 1, at, at + numbers_),
-                                     slice(q, 1, categories_, categories_ + numbers_), -1, 1);
+      l.numbers =
+          number_information(slice(z, 1, at, at + numbers_), slice(q, 1, categories_, categories_ + numbers_), -1, 1);
       const Tensor weighted = lambda_numbers_ * l.numbers;
       l.weighted = l.weighted ? l.weighted + weighted : weighted;
     }
@@ -97,7 +97,9 @@ class Infogan : public AdversarialModel {
       d.apply("leaky ReLU", [](const Tensor& x) { return leaky_relu(x); });
     score.linear(features, 1);
     q.linear(features, q_features, Act::none, false).batch_norm(q_features, Act::leaky_relu).linear(q_features, codes);
-    return {dcgan_generator(data.height, data.channels, of_g), dcgan_generator(data.height, data.channels, of_g), d,
+    return {dcgan_generator(data.height, data.channels, of_g),
+            dcgan_generator(data.height, data.channels, of_g),
+            d,
             {{"D_score", score, {features}}, {"Q", q, {features}}}};
   }
 
@@ -112,12 +114,14 @@ class Infogan : public AdversarialModel {
 ModelInfo infogan_model() {
   // The paper's numbers: 62 of noise, one code of ten categories and two uniform ones; G learns faster than D.
   const AdversarialRecipe r{.lr_g = "0.001", .z_dim = "62"};
-  const std::vector<Setting> own{
-      {"categories", "of the category code c1; 0: none", "10", 0, 1000, true, {}},
-      {"numbers", "codes that are numbers in [-1, 1]", "2", 0, 100, true, {}},
-      {"info-weight", "lambda of the category code's information", "1", 0, 1e3, false, {}},
-      {"number-weight", "lambda of the numbers' information", "0.1", 0, 1e3, false, {}}};
-  return {"infogan", "GAN whose codes come to mean something, without labels", "Chen et al. 2016", 64,
+  const std::vector<Setting> own{{"categories", "of the category code c1; 0: none", "10", 0, 1000, true, {}},
+                                 {"numbers", "codes that are numbers in [-1, 1]", "2", 0, 100, true, {}},
+                                 {"info-weight", "lambda of the category code's information", "1", 0, 1e3, false, {}},
+                                 {"number-weight", "lambda of the numbers' information", "0.1", 0, 1e3, false, {}}};
+  return {"infogan",
+          "GAN whose codes come to mean something, without labels",
+          "Chen et al. 2016",
+          64,
           join_settings({objective_settings(r), training_settings(r), dcgan_settings(r), own}),
           [](const DataShape& data, const Settings& s) {
             check_square("infogan", data);

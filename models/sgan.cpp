@@ -1,5 +1,6 @@
 // Semi-supervised GAN (Salimans et al. 2016, section 5; Odena 2016): D answers with K classes of real images, and class
-// K+1 is "generated". Softmax has one answer too many, so the last logit is fixed to 0, and with Z(x) = sum_k exp a_k(x)
+// K+1 is "generated". Softmax has one answer too many, so the last logit is fixed to 0, and with Z(x) = sum_k exp
+// a_k(x)
 //   D(x) = Z(x) / (Z(x) + 1) = sigmoid(log Z(x)).
 // With feature matching G aims at the mean features of real images (section 3.1), not at D's score. The nets are the
 // authors' for MNIST: fully connected, with weight normalisation, noise on D's inputs and hidden layers, and batch norm
@@ -12,7 +13,10 @@
 namespace duel {
 namespace {
 
-constexpr std::int64_t features = 250;
+// The authors' hidden layers of D, for --width 1000; the last one has the features.
+std::vector<std::int64_t> hidden_layers(std::int64_t width) {
+  return {width, width / 2, width / 4, width / 4, width / 4};
+}
 
 class Sgan : public AdversarialModel {
  public:
@@ -27,7 +31,7 @@ class Sgan : public AdversarialModel {
     Tensor loss_d, loss_class, d_real, d_fake;
     for (const Batch& batch : batches.first(static_cast<std::size_t>(batches_per_step()))) {
       const Tensor& x = batch.images;
-      d_real = logsumexp(answers_(d_(x)));                                 // log Z(x)
+      d_real = logsumexp(answers_(d_(x)));  // log Z(x)
       d_fake = logsumexp(answers_(d_(detach(g_(noise(batch.size()))))));
       loss_class = cross_entropy(answers_(d_(labelled.images)), labelled.labels);
       loss_d = loss_class + unlabelled_weight_ * 0.5 * logistic_discriminator(d_real, d_fake);
@@ -62,22 +66,24 @@ class Sgan : public AdversarialModel {
 
   static Nets nets(const DataShape& data, const Settings& s) {
     const std::int64_t pixels = data.height * data.width * data.channels;
+    const std::int64_t features = hidden_layers(s.integer("width")).back();
     Net d, head;
     d.weight_norm().flatten().gaussian_noise(0.6);  // of pixels in [-1, 1]; the authors' are in [0, 1]
     std::int64_t in = pixels;
-    for (const std::int64_t out : {1000, 500, 250, 250}) {
-      d.linear(in, out, Act::relu).gaussian_noise(0.5);
+    for (const std::int64_t out : hidden_layers(s.integer("width"))) {
+      if (in != pixels) d.gaussian_noise(0.5);
+      d.linear(in, out, Act::relu);
       in = out;
     }
-    d.linear(in, features, Act::relu);
     head.weight_norm().gaussian_noise(0.5).linear(features, data.classes);
     return {generator(data, s), generator(data, s), d, {{"D_class", head, {features}}}};
   }
   static Net generator(const DataShape& data, const Settings& s) {
+    const std::int64_t width = s.integer("width") / 2;
     Net g;
-    g.linear(s.integer("z-dim"), 500, Act::none, false).batch_norm(500, Act::relu);
-    g.linear(500, 500, Act::none, false).batch_norm(500, Act::relu);
-    return g.linear(500, data.height * data.width * data.channels, Act::tanh)
+    g.linear(s.integer("z-dim"), width, Act::none, false).batch_norm(width, Act::relu);
+    g.linear(width, width, Act::none, false).batch_norm(width, Act::relu);
+    return g.linear(width, data.height * data.width * data.channels, Act::tanh)
         .reshape({data.height, data.width, data.channels});
   }
 
@@ -92,9 +98,18 @@ ModelInfo sgan_model() {
   const AdversarialRecipe r{.lr = "0.003", .z_dim = "100"};
   const std::vector<Setting> own{
       {"generator", "what G aims at", "feature-matching", 0, 0, false, {"feature-matching", "score"}},
-      {"unlabelled-weight", "weight of the loss of real against generated; 0: D learns from labels alone", "1", 0, 1e3,
-       false, {}}};
-  return {"sgan", "semi-supervised GAN: a classifier from few labels", "Salimans et al. 2016", 100,
+      {"width", "features of D's first layer; deeper ones and G's have parts of it", "1000", 4, 65536, true, {}},
+      {"unlabelled-weight",
+       "weight of the loss of real against generated; 0: D learns from labels alone",
+       "1",
+       0,
+       1e3,
+       false,
+       {}}};
+  return {"sgan",
+          "semi-supervised GAN: a classifier from few labels",
+          "Salimans et al. 2016",
+          100,
           join_settings({training_settings(r), own}),
           [](const DataShape& data, const Settings& s) {
             require(data.classes > 0, "sgan: there are no labels to learn from; catgan does without");

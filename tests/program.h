@@ -35,6 +35,10 @@ struct Scratch {
     const std::string pixels(set.pixels.begin(), set.pixels.end());
     const std::string idx = word(0x803) + word(96) + word(28) + word(28) + pixels;
     write_file_atomically(path / "digits/train-images-idx3-ubyte", idx);
+    std::string labels = word(0x801) + word(96);
+    for (const std::int32_t label : set.labels) labels += static_cast<char>(label);
+    write_file_atomically(path / "digits/train-labels-idx1-ubyte", labels);
+    write_file_atomically(path / "unlabelled-idx3-ubyte", idx);
     write_file_atomically(path / "short-idx3-ubyte", idx.substr(0, 5000));
     write_file_atomically(path / "lying-idx3-ubyte", word(0x803) + word(97) + idx.substr(8));
     write_file_atomically(path / "text", "no images");

@@ -37,7 +37,12 @@ inline const std::map<std::string, std::map<std::string, std::string>>& small() 
       {"lsgan", {{"width", "8"}, {"z-dim", "10"}, {"codes", "-1-1-0"}}},
       {"hinge", {{"width", "8"}, {"z-dim", "10"}, {"penalty", "r1"}, {"norm", "none"}}},
       {"wgan", {{"width", "8"}, {"z-dim", "10"}, {"n-critic", "2"}}},
-      {"wgan-gp", {{"width", "8"}, {"n-critic", "2"}, {"z-dim", "10"}}}};
+      {"wgan-gp", {{"width", "8"}, {"n-critic", "2"}, {"z-dim", "10"}}},
+      {"cgan", {{"width", "8"}, {"z-dim", "10"}}},
+      {"acgan", {{"width", "8"}, {"z-dim", "10"}, {"n-critic", "2"}}},
+      {"infogan", {{"width", "8"}, {"z-dim", "10"}}},
+      {"sgan", {{"width", "32"}, {"z-dim", "10"}}},
+      {"catgan", {{"width", "32"}, {"z-dim", "10"}}}};
   return table;
 }
 

@@ -53,14 +53,14 @@ TEST_CASE("cli: a bad input gets one line and writes nothing") {
   check_refused(in, {"train"}, "gan, wgan-gp");
   check_refused(in, {"train", "gna"}, "model 'gna' is unknown, expected one of: gan, dcgan, ");
   check_refused(in, {"train", "--steps", "4", "gan"}, "option '--steps'");
-  check_refused(in, training("gan", "x", {"--lambda", "1"}), "option '--lambda' is unknown, expected one of: --help");
+  check_refused(in, training("gan", "x", {"--norm", "none"}), "option '--norm' is unknown, expected one of: --help");
   check_refused(in, training("gan", "x", {"more"}), "'more'");
   check_refused(in, training("gan", "x", {"--steps"}), "--steps: expected a value");
   check_refused(in, training("gan", "x", {"--steps", "0"}), "--steps: found '0', expected a whole number from 1");
   check_refused(in, training("gan", "x", {"--lr", "nan"}), "--lr: found 'nan'");
   check_refused(in, training("gan", "x", {"--seed", "-1"}), "--seed: found '-1'");
   check_refused(in, training("gan", "x", {"--device", "gpu"}), "expected one of: auto, cpu, cuda-host, cuda");
-  check_refused(in, training("gan", "x", {"--loss", "hinge"}), "expected one of: non-saturating, minimax");
+  check_refused(in, training("gan", "x", {"--loss", "lsq"}), "expected one of: non-saturating, minimax");
   check_refused(in, training("gan", "x", {"--batch", "97"}), "--batch: found 97, expected at most 96");
   check_refused(in, training("gan", "text/x", {}), "--out text/x");
   check_refused(in, training("gan", "text", {}), "--out text");
@@ -255,6 +255,43 @@ TEST_CASE("cli: samples") {
   CHECK(fs::exists(in.path / "folder/000002.png"));
   CHECK_FALSE(fs::exists(in.path / "folder/000003.png"));
   CHECK((checkpoint(in, "a") == state));
+}
+
+TEST_CASE("cli: classes, codes and hidden labels") {
+  const Scratch in;
+  train_well(in, training("cgan", "c", {"--steps", "2"}));
+  train_well(in, training("infogan", "i", {"--steps", "2"}));
+  CHECK(fs::exists(in.path / "c/codes.png"));
+  const auto draw = [&](const std::string& run, Words more) {
+    Words words{"sample", run, "--count", "4", "--out", "x.npy"};
+    words.insert(words.end(), more.begin(), more.end());
+    const Outcome o = duel_run(in, words);
+    INFO(o.err);
+    CHECK(o.status == 0);
+    return read_text(in.path / "x.npy");
+  };
+  CHECK(draw("c", {"--class", "3"}) == draw("c", {"--code", "class=3"}));
+  CHECK(draw("c", {"--class", "3"}) != draw("c", {"--class", "4"}));
+  CHECK(draw("i", {"--code", "c1=3,c2=0.5"}) != draw("i", {"--code", "c1=3,c2=-0.5"}));
+  check_refused(in, {"sample", "c", "--class", "10"}, "--class: class is '10', expected a whole number from 0 to 9");
+  check_refused(in, {"sample", "i", "--class", "1"}, "--class: the model has no 'class', expected one of: c1, c2, c3");
+  check_refused(in, {"sample", "i", "--code", "c1"}, "--code: found 'c1', expected NAME=VALUE");
+  check_refused(in, {"sample", "i", "--code", "c2=4"}, "expected a number from -2 to 2");
+  check_refused(in, training("cgan", "x", {"--data", "unlabelled-idx3-ubyte"}),
+                "cgan: unlabelled-idx3-ubyte has no labels");
+  train_well(in, training("gan", "g", {"--steps", "1"}));
+  check_refused(in, {"sample", "g", "--class", "1"}, "--class: the model has no codes");
+
+  train_well(in, training("sgan", "s", {"--steps", "3", "--labels", "20", "--width", "32"}));
+  CHECK_FALSE(log_of(in, "s").back().contains("test_error"));  // no held-out images
+  train_well(in, training("sgan", "t", {"--steps", "1", "--width", "32", "--data", "glyphs", "--limit", "100"}));
+  CHECK(log_of(in, "t").back().contains("test_error"));
+  check_refused(in, {"train", "sgan", "--out", "s", "--resume", "--labels", "30"}, "the run has --labels 20, found");
+  check_refused(in, training("sgan", "x", {"--labels", "0"}), "sgan: there are no labels to learn from");
+  check_refused(in, training("sgan", "x", {"--labels", "5000"}), "labels, expected");
+  check_refused(in, training("gan", "x", {"--labels", "20"}), "option '--labels' is unknown");
+  train_well(in, training("catgan", "k", {"--steps", "2", "--labels", "0", "--width", "32", "--clusters", "4"}));
+  train_well(in, {"train", "catgan", "--out", "k", "--resume", "--steps", "4"});
 }
 
 TEST_CASE("cli: glyphs, a time limit and the default folder") {

@@ -328,6 +328,62 @@ TEST_CASE("dataset: seed and cursor determine the batches") {
   }
 }
 
+TEST_CASE("dataset: where labels are hidden, one batch more has labels") {
+  ImageSet set = numbered(100);
+  keep_labels(set, 11, 3);
+  std::set<int> kept;
+  std::map<int, int> of_class;
+  for (std::size_t i = 0; i < 100; ++i) {
+    if (set.labels[i] < 0) continue;
+    CHECK(set.labels[i] == static_cast<std::int32_t>(i % 5));
+    kept.insert(static_cast<int>(i));
+    ++of_class[set.labels[i]];
+  }
+  CHECK(of_class == std::map<int, int>{{0, 3}, {1, 2}, {2, 2}, {3, 2}, {4, 2}});
+  ImageSet other = numbered(100);
+  keep_labels(other, 11, 4);
+  CHECK(other.labels != set.labels);
+
+  Dataset a(set, 9, true), b(set, 9, true), plain(numbered(100), 9, true);
+  std::vector<std::vector<std::uint8_t>> labelled;
+  Cursor mark;
+  for (int k = 0; k < 12; ++k) {
+    const Cursor before = a.cursor();
+    const auto batches = a.next(2, 8);
+    REQUIRE(batches.size() == 3);
+    const auto expected = plain.next(2, 8);  // the others are as if nothing were hidden
+    for (std::size_t i = 0; i < 2; ++i) CHECK(std::equal(batches[i].pixels, batches[i].pixels + 8, expected[i].pixels));
+    labelled.emplace_back(batches[2].pixels, batches[2].pixels + 8);
+    std::set<int> distinct(labelled.back().begin(), labelled.back().end());
+    CHECK(distinct.size() == 8);
+    for (std::int64_t i = 0; i < 8; ++i) {
+      CHECK(kept.count(batches[2].pixels[i]) == 1);
+      CHECK(batches[2].labels[i] == batches[2].pixels[i] % 5);
+    }
+    if (k == 7) mark = before;
+  }
+  CHECK(labelled[0] != labelled[1]);
+  b.seek(mark);
+  const auto again = b.next(2, 8);
+  CHECK(std::equal(again[2].pixels, again[2].pixels + 8, labelled[7].begin()));
+  // More than there are: whole rounds.
+  const auto many = b.next(1, 30);
+  std::map<int, int> times;
+  for (std::int64_t i = 0; i < 30; ++i) ++times[many[1].pixels[i]];
+  CHECK(times.size() == 11);
+  for (const auto& [pixel, count] : times) CHECK((count == 2 || count == 3));
+
+  ImageSet none = numbered(20);
+  keep_labels(none, 0, 1);
+  CHECK(none.labels.empty());
+  CHECK(none.classes == 0);
+  CHECK(Dataset(none, 1).next(1, 4).size() == 1);
+  ImageSet few = numbered(20);
+  CHECK_THROWS_WITH_AS(keep_labels(few, 25, 1), "numbered: class 0 has 4 labels, expected 5 for 25 labels in all",
+                       Error);
+  CHECK_THROWS_WITH_AS(keep_labels(none, 5, 1), "numbered has no labels, expected labelled images", Error);
+}
+
 TEST_CASE("dataset: other batch sizes go on from the cursor") {
   Dataset data(numbered(20), 2);
   const std::vector<int> head = draw(data, 1, 6), tail = draw(data, 2, 7);

@@ -14,7 +14,8 @@ std::vector<std::int32_t> answers_to(Model& model, const ImageSet& set, std::int
   std::vector<std::int32_t> all;
   for (std::int64_t at = begin; at < end; at += chunk) {
     const std::int64_t n = std::min(chunk, end - at), bytes = set.image_bytes();
-    const auto pixels = std::span(set.pixels).subspan(static_cast<std::size_t>(at * bytes), static_cast<std::size_t>(n * bytes));
+    const auto pixels =
+        std::span(set.pixels).subspan(static_cast<std::size_t>(at * bytes), static_cast<std::size_t>(n * bytes));
     const Tensor scores = model.classify(from_bytes(pixels, {n, set.height, set.width, set.channels}));
     const std::vector<std::int32_t> some = argmax(scores, 1).to_vector<std::int32_t>();
     all.insert(all.end(), some.begin(), some.end());
@@ -44,8 +45,9 @@ double wrong(Model& model, const ImageSet& named_by, std::int64_t name_end, cons
     require(!s->labels.empty() && s->held() == s->count, "{}: expected labelled images in memory", s->name);
   std::vector<std::int32_t> names;
   if (model.clusters()) {
-    names = names_of(answers_to(model, named_by, 0, name_end), std::span(named_by.labels).first(static_cast<std::size_t>(name_end)),
-                     model.answers(), named_by.classes);
+    names = names_of(answers_to(model, named_by, 0, name_end),
+                     std::span(named_by.labels).first(static_cast<std::size_t>(name_end)), model.answers(),
+                     named_by.classes);
   } else {
     for (std::int32_t k = 0; k < model.answers(); ++k) names.push_back(k);
   }

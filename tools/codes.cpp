@@ -35,8 +35,9 @@ double parse_value(const Model::Code& code, const std::string& option, const std
             "--{}: {} is '{}', expected a whole number from 0 to {}", option, code.name, text, code.count - 1);
   } else {
     const double more = (code.high - code.low) / 2;
-    require(number && v >= code.low - more && v <= code.high + more, "--{}: {} is '{}', expected a number from {} to {}",
-            option, code.name, text, code.low - more, code.high + more);
+    require(number && v >= code.low - more && v <= code.high + more,
+            "--{}: {} is '{}', expected a number from {} to {}", option, code.name, text, code.low - more,
+            code.high + more);
   }
   return v;
 }
@@ -110,8 +111,7 @@ Picture sweep_codes(Model& model, const DataShape& image, std::uint64_t seed, st
     const Tensor z = with_categories_in_turn(model, draw_noise(model, seed, rows));
     std::vector<std::int32_t> row_of;
     for (std::int64_t i = 0; i < rows * columns; ++i) row_of.push_back(static_cast<std::int32_t>(i / columns));
-    const Tensor repeated =
-        gather(z, from_vector<std::int32_t>({rows * columns}, row_of, DType::i32));
+    const Tensor repeated = gather(z, from_vector<std::int32_t>({rows * columns}, row_of, DType::i32));
     const Tensor swept = with_values(repeated, code, [&](std::int64_t i) {
       const std::int64_t k = i % columns;
       if (code.category) return static_cast<double>(k);
