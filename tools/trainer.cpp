@@ -177,7 +177,7 @@ void Trainer::log(std::int64_t step, std::span<const double> values, double took
   progress_.update(standing(), record, due);
   if (due)
     progress_.say(fmt::format("step {}: sliced Wasserstein distance {:.1f} (real images: {:.1f}), diversity {:.2f}",
-                              record.step, quality.swd, observer_.judge().attainable().swd, quality.diversity));
+                              record.step, quality.swd, observer_.meter().attainable().swd, quality.diversity));
 }
 
 void Trainer::explain_bad_values(std::int64_t iteration) {
@@ -215,8 +215,8 @@ Standing Trainer::standing() const {
 
 Quality Trainer::measure() {
   samples_ = draw_samples(model_, identity_.image, snapshot_seed(identity_.seed),
-                          std::max(grid_images, observer_.judge().images()));
-  const Quality quality = observer_.judge().judge(samples_);
+                          std::max(grid_images, observer_.meter().images()));
+  const Quality quality = observer_.meter().measure(samples_);
   observer_.look(step_.iteration(), quality);
   return quality;
 }
@@ -224,7 +224,7 @@ Quality Trainer::measure() {
 void Trainer::snapshot() {
   const std::int64_t at = step_.iteration();
   folder_.write_samples(first_images(samples_, grid_images), at);
-  history_.draw(folder_.path() / "curves.png", identity_.model, observer_.judge().attainable().swd);
+  history_.draw(folder_.path() / "curves.png", identity_.model, observer_.meter().attainable().swd);
   save_checkpoint(folder_.checkpoint(), identity_, model_, {at, data_.cursor()});
   saved_ = at;
   if (!done_) write_report("training");
