@@ -67,6 +67,8 @@ class Net {
   Net& apply(const std::string& name, std::function<Tensor(const Tensor&)> f);  // without parameters
 
   Tensor operator()(const Tensor& x) const;
+  // The result of each layer, in their order; the last one is what operator() answers.
+  std::vector<Tensor> activations(const Tensor& x) const;
   State state(const std::string& prefix = "") const;  // parameters and buffers
   operator State() const { return state(); }          // so that Adam(net, {...}) reads as it does in a paper
   std::vector<Tensor> parameters() const;
@@ -75,6 +77,8 @@ class Net {
   void set_training(bool on);  // batch norm: the batch's statistics, or the running ones
 
  private:
+  // Hands over each layer's result as soon as it is there; answers the last one.
+  Tensor run(const Tensor& x, const std::function<void(const Tensor&)>& each) const;
   Tensor parameter(Tensor w) const;  // with a copy in the type that the net computes in
 
   Init init_;
