@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <chrono>
 #include <cmath>
 #include <new>
 
@@ -44,10 +43,6 @@ ImageSet first_images(const ImageSet& set, std::int64_t count) {
 }
 
 }  // namespace
-
-double seconds_now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
 
 Trainer::Trainer(Model& model, Dataset& data, const std::optional<ImageSet>& held_out, RunFolder& folder,
                  const RunConfig& config, const RunIdentity& identity, double start)

@@ -60,7 +60,8 @@ std::string heading(const Evaluation& e) {
 std::string key_figures(const Evaluation& e) {
   std::string out = "<dl class=\"figures\">";
   for (const Figure& f : e.figures) {
-    if (f.key == "kernel_distance" || f.key == "class_divergence" || f.key == "density") continue;
+    // Six columns, the first figure taking two.
+    if (f.key == "kernel_distance" || f.key == "class_divergence" || (f.key == "density" && e.shares)) continue;
     out += fmt::format("<div{}><dt>{}</dt><dd>{}<small>real images {}</small></dd></div>",
                        f.key == "judge_frechet_distance" ? " class=\"wide\"" : "", escaped(f.name), shown(f, f.samples),
                        shown(f, f.real));

@@ -16,7 +16,6 @@
 #include "engine/tape.h"
 #include "tools/evaluation/features.h"
 #include "tools/progress.h"
-#include "tools/trainer.h"
 
 namespace duel {
 namespace {

@@ -22,6 +22,11 @@ class LinearClassifier {
 
   std::vector<std::int32_t> answers(const Features& x) const;
   double lambda() const { return lambda_; }
+  // w of a class, (width + 1), the constant's last; for standardised features.
+  std::span<const double> weights(std::int64_t c) const {
+    return std::span(weights_).subspan(static_cast<std::size_t>(c * (width_ + 1)),
+                                       static_cast<std::size_t>(width_ + 1));
+  }
 
  private:
   std::int64_t width_, classes_;
