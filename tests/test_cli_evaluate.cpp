@@ -9,7 +9,8 @@ using namespace duel::test;
 
 namespace {
 
-Outcome run_well(const Scratch& in, const Words& words) {
+Outcome run_well(const Scratch& in, Words words) {
+  words.insert(words.end(), {"--threads", "1"});
   const Outcome o = duel_run(in, words);
   INFO(o.out, o.err);
   REQUIRE(o.status == 0);

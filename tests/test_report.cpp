@@ -11,8 +11,8 @@
 #include "engine/files.h"
 #include "engine/safetensors.h"
 #include "tests/program.h"
-#include "tools/sample_meter.h"
 #include "tools/report.h"
+#include "tools/sample_meter.h"
 
 using namespace duel;
 using namespace duel::test;

@@ -7,10 +7,10 @@
 #include "models/model.h"
 #include "tools/checkpoint.h"
 #include "tools/history.h"
-#include "tools/sample_meter.h"
 #include "tools/progress.h"
 #include "tools/report.h"
 #include "tools/run_folder.h"
+#include "tools/sample_meter.h"
 #include "tools/warnings.h"
 
 namespace duel {
