@@ -218,7 +218,7 @@ Net& Net::add(std::shared_ptr<Layer> layer) {
   return *this;
 }
 
-Tensor Net::operator()(const Tensor& x) const {
+Tensor Net::run(const Tensor& x, const std::function<void(const Tensor&)>& each) const {
   Tensor y = x.dtype() == dtype_ ? convert(x, compute_) : x;  // indices, say, stay what they are
   for (std::size_t i = 0; i < layers_.size(); ++i) {
     // A convolution before a batch norm hands it the statistics of its result.
@@ -227,13 +227,21 @@ Tensor Net::operator()(const Tensor& x) const {
     if (conv && norm && norm->training) {
       BatchStatistics statistics;
       y = conv->convolve(y, &statistics);
+      if (each) each(y);
       y = norm->normalise(y, &statistics);
       ++i;
     } else {
       y = layers_[i]->forward(y);
     }
+    if (each) each(y);
   }
   return y.dtype() == compute_ ? convert(y, dtype_) : y;
+}
+Tensor Net::operator()(const Tensor& x) const { return run(x, {}); }
+std::vector<Tensor> Net::activations(const Tensor& x) const {
+  std::vector<Tensor> all;
+  run(x, [&](const Tensor& y) { all.push_back(y.dtype() == compute_ ? convert(y, dtype_) : y); });
+  return all;
 }
 
 State Net::state(const std::string& prefix) const {

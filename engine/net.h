@@ -76,6 +76,8 @@ class Net {
   Net& apply(const std::string& name, std::function<Tensor(const Tensor&)> f);  // without parameters
 
   Tensor operator()(const Tensor& x) const;
+  // The result of each layer, in their order; the last one is what operator() answers.
+  std::vector<Tensor> activations(const Tensor& x) const;
   State state(const std::string& prefix = "") const;  // parameters and buffers
   operator State() const { return state(); }          // so that Adam(net, {...}) reads as it does in a paper
   std::vector<Tensor> parameters() const;
@@ -85,6 +87,8 @@ class Net {
   void set_training(bool on);
 
  private:
+  // Hands over each layer's result as soon as it is there; answers the last one.
+  Tensor run(const Tensor& x, const std::function<void(const Tensor&)>& each) const;
   Tensor parameter(Tensor w) const;  // with a copy in the type that the net computes in
   template <class L>
   std::shared_ptr<L> weighted(const Shape& shape, int out_axis, double fan_in, double fan_out, Act act, bool bias);

@@ -63,7 +63,7 @@ StoredTensor channels_last(const StoredTensor& t) {
 
 }  // namespace
 
-TensorFile from_torch(const TensorFile& file, const std::string& name) {
+TensorFile from_torch(const TensorFile& file, const std::string& name, TorchFlatten flatten) {
   std::map<std::string, TorchName> parsed;
   std::map<std::string, std::set<int>> layers;             // by net
   std::map<std::string, std::string> linear, convolution;  // by net: a tensor that shows it
@@ -76,7 +76,7 @@ TensorFile from_torch(const TensorFile& file, const std::string& name) {
     if (t.field == "weight" && tensor.shape.size() == 4) convolution[t.net] = text;
   }
   for (const auto& [net, text] : linear)
-    require(convolution.count(net) == 0,
+    require(flatten == TorchFlatten::by_caller || convolution.count(net) == 0,
             "{}: tensor {} is of a Linear layer, {} of a convolution: expected one kind in a net, because PyTorch "
             "flattens maps in another order",
             name, text, convolution[net]);

@@ -11,15 +11,18 @@
 // i is a module's index in its nn.Sequential; k counts, in the order of i, the modules that hold tensors. These are the
 // names of the DCGAN in pytorch/examples ("main.0.weight"); "module." of a DataParallel is left out like "main.".
 #pragma once
+#include <cstdint>
 #include <string>
 
 #include "engine/safetensors.h"
 
 namespace duel {
 
-// `name` is the file's, for errors. Error: a tensor with a name of another form; a net with both Linear and
-// convolution weights, because the order in which a Linear layer reads a map is not the same there and cannot be told
-// from the file.
-TensorFile from_torch(const TensorFile& file, const std::string& name);
+// The order in which a Linear layer reads a map is (C,H,W) there. by_caller: who reads the net gives it the map so.
+enum class TorchFlatten : std::uint8_t { refused, by_caller };
+
+// `name` is the file's, for errors. Error: a tensor with a name of another form; unless the caller sees to it, a net
+// with both Linear and convolution weights, because where it reads a map cannot be told from the file.
+TensorFile from_torch(const TensorFile& file, const std::string& name, TorchFlatten flatten = TorchFlatten::refused);
 
 }  // namespace duel

@@ -42,6 +42,13 @@ cpu@engines*@kernels/gpu/tuner.cpp@all["environments"].find(environment_);@all["
 cpu@verify*@tools/verification.cpp@        overwrite(y, r.values);@
 cpu@verify*@engine/optim.cpp@if (const GradientHook& hook = gradient_hook()) hook(names_, gradients);@
 cpu@verify*@tools/verification_tables.cpp@look("state", v.state, whole_tolerance);@
+cpu@evaluation*@tools/evaluation/metrics.cpp@- 2 * cross;@- cross;
+cpu@evaluation*@tools/evaluation/metrics.cpp@if (same && i == j) continue;@
+cpu@evaluation*@tools/evaluation/metrics.cpp@inside += row[j] < far;@inside += row[j] < near;
+cpu@evaluation*@tools/evaluation/classes.cpp@if (reduced < slack[j]) slack[j] = reduced, before[j] = column;@if (reduced < slack[j]) slack[j] = reduced, before[j] = 0;
+cpu@evaluation*@tools/evaluation/linear_classifier.cpp@system.diagonal().array() += lambda;@system.diagonal().array() += 2 * lambda;
+cpu@net file*@engine/chain_net.cpp@channels_first ? permute(x, {0, 3, 1, 2}) : x@x
+cpu@net file*@engine/net_file.cpp@static_cast<float>(l.eps - 1e-5)@0
 cpu@profile*@tools/profile.cpp@start += duration;@start = duration;
 cpu@profile*@kernels/optimizer.h@n += row[i] ? size[i]@n += row[0] ? 1
 cpu@cuda_host: reduce at*@kernels/reduce.cu@of_thread[e][t] = s[e];\n  __syncthreads();@of_thread[e][t] = s[e];

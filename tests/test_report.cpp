@@ -11,8 +11,8 @@
 #include "engine/files.h"
 #include "engine/safetensors.h"
 #include "tests/program.h"
-#include "tools/judge.h"
 #include "tools/report.h"
+#include "tools/sample_meter.h"
 
 using namespace duel;
 using namespace duel::test;
@@ -146,7 +146,7 @@ TEST_CASE("report: frames are thinned out evenly, by number and by size") {
 TEST_CASE("report: samples are judged beside held-out images, or training images where there are none") {
   const ImageSet train = make_glyphs(300, 1), held_out = make_glyphs(200, 2);
   const std::optional<ImageSet> others = held_out, small = ImageSet{"x", 1, 5, 5, 1, std::vector<std::uint8_t>(25), {}};
-  const Judge with(train, others), without(train, std::nullopt), odd(train, small);
+  const SampleMeter with(train, others), without(train, std::nullopt), odd(train, small);
   CHECK(with.images() == 200);
   CHECK(without.images() == 150);
   CHECK(odd.images() == 150);
@@ -156,11 +156,11 @@ TEST_CASE("report: samples are judged beside held-out images, or training images
   CHECK(without.attainable().swd > 0);  // the two halves, not the same images twice
   ImageSet same = make_glyphs(250, 3);
   for (std::size_t i = 784; i < same.pixels.size(); ++i) same.pixels[i] = same.pixels[i % 784];
-  CHECK(with.judge(same).diversity == 0);
-  CHECK(with.judge(same).swd > with.attainable().swd);
-  const Judge one(make_glyphs(1, 1), std::nullopt);
+  CHECK(with.measure(same).diversity == 0);
+  CHECK(with.measure(same).swd > with.attainable().swd);
+  const SampleMeter one(make_glyphs(1, 1), std::nullopt);
   CHECK(one.attainable().swd == 0);
-  CHECK_THROWS_AS(with.judge(make_glyphs(5, 1)), Error);
+  CHECK_THROWS_AS(with.measure(make_glyphs(5, 1)), Error);
 }
 
 TEST_CASE("report: a training writes it, with the distance in the log, and goes on with it") {

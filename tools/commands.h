@@ -45,6 +45,13 @@ std::vector<Setting> interpolate_options();
 int interpolate(const std::string& run, const std::map<std::string, std::string>& options);
 std::vector<Setting> arithmetic_options();
 int arithmetic(const std::string& run, const std::map<std::string, std::string>& options);
+// What the command line holds, as text: evaluate_options, "features" and "out".
+struct EvaluateRequest {
+  std::map<std::string, std::string> options;
+  bool probe = false;  // D's features in the place of the samples
+};
+std::vector<Setting> evaluate_options();
+int evaluate(const std::string& run, const EvaluateRequest& request);
 // A safetensors file, or a run's checkpoint.
 int inspect(const std::string& file);
 

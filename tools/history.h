@@ -18,8 +18,9 @@ struct Record {
   std::span<const double> values;
 };
 
-// "swd" and "diversity" (tools/judge.h) are metrics of the snapshots' steps, "images_per_s" is one of every step.
-// Keeps at most `capacity` points, each the mean of `stride` successive records; the stride doubles when they are full.
+// "swd" and "diversity" (tools/sample_meter.h) are metrics of the snapshots' steps, "images_per_s" is one of every
+// step. Keeps at most `capacity` points, each the mean of `stride` successive records; the stride doubles when they are
+// full.
 class History {
  public:
   void add(const Record& record);

@@ -99,6 +99,7 @@ struct Arguments {
   std::map<std::string, VerifyRequest> verify;
   std::string run;  // or the file that a command is about
   Texts options;    // of a command that is not train
+  EvaluateRequest evaluate;
 };
 
 void add_train(CLI::App& root, Arguments& arguments) {
@@ -170,6 +171,19 @@ void add_walks(CLI::App& root, Arguments& arguments) {
   add_text(*app, "save-latents", "also write the result's noise", "F.safetensors", "Options", arguments.options);
 }
 
+void add_evaluate(CLI::App& root, Arguments& arguments) {
+  CLI::App* app = add_command(root, "evaluate", "measure a run's samples against real images");
+  EvaluateRequest& request = arguments.evaluate;
+  app->add_option("RUN", arguments.run, "the run's folder")->option_text(" ");
+  add_settings(*app, evaluate_options(), "Options", request.options);
+  add_text(*app, "features", "a network of your own in the place of the judge", "F.safetensors", "Options",
+           request.options);
+  add_text(*app, "out", "the folder of evaluation.json, evaluation.html and neighbours.png (default RUN)", "FOLDER",
+           "Options", request.options);
+  app->add_flag("--probe", request.probe, "measure what D's features are worth to a linear classifier instead")
+      ->group("Options");
+}
+
 void add_inspect(CLI::App& root, Arguments& arguments) {
   CLI::App* app = add_command(root, "inspect", "list the tensors of a safetensors file");
   app->add_option("FILE", arguments.run, "the file, or a run's folder")->option_text(" ");
@@ -191,6 +205,10 @@ int dispatch(const CLI::App& root, const Arguments& arguments) {
   if (name == "inspect") {
     require(!arguments.run.empty(), "inspect: expected a file");
     return inspect(arguments.run);
+  }
+  if (name == "evaluate") {
+    require(!arguments.run.empty(), "evaluate: expected the folder of a run");
+    return evaluate(arguments.run, arguments.evaluate);
   }
   if (name == "sample" || name == "interpolate" || name == "arithmetic") {
     require(!arguments.run.empty(), "{}: expected the folder of a run", name);
@@ -234,6 +252,7 @@ int run(int argc, char** argv) {
   add_verify(root, arguments);
   add_sample(root, arguments);
   add_walks(root, arguments);
+  add_evaluate(root, arguments);
   add_inspect(root, arguments);
   add_list(root);
   try {

@@ -60,9 +60,9 @@ Observer::Observer(const RunFolder& folder, const RunConfig& config, const RunId
       config_(config),
       identity_(identity),
       progress_(progress),
-      judge_(train, held_out),
+      meter_(train, held_out),
       watch_(WatchRules::of(identity.model, identity.settings)),
-      data_facts_(describe(train, identity, judge_.reference())),
+      data_facts_(describe(train, identity, meter_.reference())),
       machine_(machine_facts()) {}
 
 void Observer::begin(bool resumed, History& history) {
@@ -119,8 +119,8 @@ Report Observer::report(const std::string& state, std::int64_t step) const {
   r.data = identity_.data_name;
   r.state = state;
   r.seed = std::to_string(identity_.seed);
-  r.attainable = judge_.attainable().swd;
-  r.reference = judge_.reference();
+  r.attainable = meter_.attainable().swd;
+  r.reference = meter_.reference();
   r.probabilities = WatchRules::of(identity_.model, identity_.settings).probabilities;
   const std::string out = shell_word(folder_.path().string());
   r.command = command(step);

@@ -1,4 +1,4 @@
-// What watches a training: the judge of its samples, the warnings, and the report.
+// What watches a training: the distance of its samples, the warnings, and the report.
 #pragma once
 #include <cstdint>
 #include <optional>
@@ -7,10 +7,10 @@
 #include "models/model.h"
 #include "tools/checkpoint.h"
 #include "tools/history.h"
-#include "tools/judge.h"
 #include "tools/progress.h"
 #include "tools/report.h"
 #include "tools/run_folder.h"
+#include "tools/sample_meter.h"
 #include "tools/warnings.h"
 
 namespace duel {
@@ -26,7 +26,7 @@ class Observer {
   // After the log was read: the warnings know what the diversity was.
   void look_back(const History& history);
 
-  const Judge& judge() const { return judge_; }
+  const SampleMeter& meter() const { return meter_; }
   // Says warnings, each once in the life of a run.
   void look(const Record& record);
   void look(std::int64_t step, const Quality& quality);
@@ -46,7 +46,7 @@ class Observer {
   RunConfig config_;
   RunIdentity identity_;
   Progress& progress_;
-  Judge judge_;
+  SampleMeter meter_;
   Watch watch_;
   ReportMemory memory_;
   Facts data_facts_, machine_;

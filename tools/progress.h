@@ -37,6 +37,7 @@ class Progress {
   double last_ = -1e9;  // seconds
 };
 
+double seconds_now();                  // of a clock that never goes back
 std::string duration(double seconds);  // "42s", "3m 05s", "2h 07m"
 
 }  // namespace duel

@@ -1,6 +1,6 @@
 // The folder of a run:
 //   config.json             every option, the data and the version
-//   log.jsonl               one object for each iteration; at snapshots with swd and diversity (tools/judge.h)
+//   log.jsonl               one object for each iteration; at snapshots with swd and diversity (tools/sample_meter.h)
 //   real.png                64 images of the data
 //   samples/NNNNNN.png      64 samples after NNNNNN steps, of the same noise every time; samples.png: the latest
 //   curves.png              the losses and the samples' distance to real images

@@ -8,6 +8,7 @@ packages=(
   libfmt-dev nlohmann-json3-dev libcli11-dev            # text, JSON, command line
   zlib1g-dev libcairo2-dev libstb-dev fonts-dejavu-core  # gzip, charts and their font, PNG writer
   libpng-dev libjpeg62-turbo-dev                        # pictures of data sets
+  libeigen3-dev                                         # eigenvalues and linear systems of duel evaluate
   doctest-dev                                            # tests
 )
 

@@ -14,6 +14,7 @@
 #include "tools/initial_weights.h"
 #include "tools/plan.h"
 #include "tools/profile.h"
+#include "tools/run_data.h"
 #include "tools/run_folder.h"
 #include "tools/threads.h"
 #include "tools/trainer.h"
@@ -59,18 +60,6 @@ const std::vector<std::string> switch_words{"no", "yes"};
 // What a run keeps for good. The images are compared besides.
 const std::set<std::string> fixed_options{"batch", "seed",        "size",      "background", "limit",
                                           "flip",  "skip-broken", "precision", "stream",     "labels"};
-
-ImageOptions image_options(const Texts& options) {
-  const std::string& stream = options.at("stream");
-  return {.test = false,
-          .size = std::stoll(options.at("size")),
-          .limit = std::stoll(value_or(options, "limit", "0")),
-          .background = parse_color(options.at("background")),
-          .skip_broken = options.at("skip-broken") == "yes",
-          .stream = stream == "yes"  ? ImageOptions::Stream::yes
-                    : stream == "no" ? ImageOptions::Stream::no
-                                     : ImageOptions::Stream::automatic};
-}
 
 std::string where(const fs::path& path) {
   std::error_code error;
@@ -131,19 +120,6 @@ void check_same(const RunIdentity& found, const RunIdentity& expected, const std
   for (const auto& [field, value] : expected.metadata())
     require(field == "data" || value_or(then, field, "nothing") == value, "{}: {} is {}, expected {} as in config.json",
             file, field, value_or(then, field, "nothing"), value);
-}
-
-// What samples are compared with. Test images that cannot be read are none: the training does not need them.
-std::optional<ImageSet> held_out_images(const Texts& options) {
-  ImageOptions wanted = image_options(options);
-  wanted.limit = 10000;
-  wanted.stream = ImageOptions::Stream::no;
-  try {
-    return load_held_out(options.at("data"), wanted);
-  } catch (const Error& e) {
-    fmt::print("duel: held-out images cannot be used: {}\n", e.what());
-    return {};
-  }
 }
 
 // On the CPU they stay where they are: the thread that gathers batches ahead of time is for free there.

@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <chrono>
 #include <cmath>
 #include <new>
 
@@ -43,10 +42,6 @@ ImageSet first_images(const ImageSet& set, std::int64_t count) {
 }
 
 }  // namespace
-
-double seconds_now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
 
 Trainer::Trainer(Model& model, Dataset& data, const std::optional<ImageSet>& held_out, RunFolder& folder,
                  const RunConfig& config, const RunIdentity& identity, double start)
@@ -185,7 +180,7 @@ void Trainer::log(std::int64_t step, std::span<const double> values, double took
   progress_.update(standing(), record, due);
   if (due)
     progress_.say(fmt::format("step {}: sliced Wasserstein distance {:.1f} (real images: {:.1f}), diversity {:.2f}{}",
-                              record.step, quality.swd, observer_.judge().attainable().swd, quality.diversity,
+                              record.step, quality.swd, observer_.meter().attainable().swd, quality.diversity,
                               labelled_.count > 0 ? fmt::format(", test error {:.2f} %", 100 * wrong) : ""));
 }
 
@@ -224,9 +219,9 @@ Standing Trainer::standing() const {
 
 Quality Trainer::measure() {
   const Tensor z =
-      draw_noise(model_, snapshot_seed(identity_.seed), std::max(grid_.images, observer_.judge().images()));
+      draw_noise(model_, snapshot_seed(identity_.seed), std::max(grid_.images, observer_.meter().images()));
   samples_ = draw_images(model_, identity_.image, with_categories_in_turn(model_, z));
-  const Quality quality = observer_.judge().judge(samples_);
+  const Quality quality = observer_.meter().measure(samples_);
   observer_.look(step_.iteration(), quality);
   return quality;
 }
@@ -236,7 +231,7 @@ void Trainer::snapshot() {
   folder_.write_samples(first_images(samples_, grid_.images), grid_.columns, at);
   if (!model_.codes().empty())
     save_png(folder_.path() / "codes.png", sweep_codes(model_, identity_.image, snapshot_seed(identity_.seed)));
-  history_.draw(folder_.path() / "curves.png", identity_.model, observer_.judge().attainable().swd);
+  history_.draw(folder_.path() / "curves.png", identity_.model, observer_.meter().attainable().swd);
   save_checkpoint(folder_.checkpoint(), identity_, model_, {at, data_.cursor()});
   saved_ = at;
   if (!done_) write_report("training");

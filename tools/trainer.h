@@ -73,6 +73,4 @@ class Trainer {
   double last_taken_ = 0, waited_seconds_ = 0;  // when the last numbers came; in all, for batches
 };
 
-double seconds_now();  // of a clock that never goes back
-
 }  // namespace duel

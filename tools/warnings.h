@@ -36,7 +36,7 @@ class Watch {
 
   // After each iteration: what is new.
   std::vector<Warning> look(const Record& record);
-  // After each snapshot: the samples' diversity beside that of real images (tools/judge.h).
+  // After each snapshot: the samples' diversity beside that of real images (tools/sample_meter.h).
   std::optional<Warning> look(std::int64_t step, double diversity);
   // That one was said before (by the run that is resumed).
   void said(const std::string& id) { said_.insert(id); }

@@ -1,37 +1,22 @@
-#include "tools/judge.h"
+#include "tools/sample_meter.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 
 #include "engine/error.h"
+#include "tools/run_data.h"
 
 namespace duel {
 namespace {
 
 constexpr std::int64_t most_images = 1024, fewest_images = 64;
-constexpr std::int64_t most_values = 1 << 25;  // of all images together: what is large is judged by fewer
+constexpr std::int64_t most_values = 1 << 25;  // of all images together: what is large is measured by fewer
 constexpr std::uint64_t pick_seed = 0x7069636b;
 
 bool same_shape(const ImageSet& a, const ImageSet& b) {
   return a.height == b.height && a.width == b.width && a.channels == b.channels;
-}
-
-// `count` images from place `begin` on in a fixed random order.
-ImageSet pick(const ImageSet& from, std::int64_t begin, std::int64_t count) {
-  std::vector<std::int64_t> order(static_cast<std::size_t>(from.held()));
-  std::iota(order.begin(), order.end(), 0);
-  SplitMix64 random{pick_seed};
-  for (std::size_t k = order.size() - 1; k > 0; --k) std::swap(order[k], order[random.below(k + 1)]);
-  ImageSet out{from.name, count, from.height, from.width, from.channels, {}, {}};
-  const std::int64_t bytes = from.height * from.width * from.channels;
-  for (std::int64_t i = 0; i < count; ++i) {
-    const auto at = from.pixels.begin() + order[static_cast<std::size_t>((begin + i) % from.held())] * bytes;
-    out.pixels.insert(out.pixels.end(), at, at + bytes);
-  }
-  return out;
 }
 
 ImageSet pick_first(const ImageSet& from, std::int64_t count) {
@@ -62,7 +47,7 @@ ImageSet reference_images(const ImageSet& train, const ImageSet* held_out) {
   const std::int64_t wanted = std::clamp(most_values / std::max<std::int64_t>(bytes, 1), fewest_images, most_images);
   // Without test images the training images are those to compare with and, in part, those that are compared.
   const std::int64_t there = held_out ? std::min(held_out->held(), train.held()) : (train.held() + 1) / 2;
-  return pick(held_out ? *held_out : train, 0, std::max<std::int64_t>(1, std::min(wanted, there)));
+  return pick_images(held_out ? *held_out : train, pick_seed, 0, std::max<std::int64_t>(1, std::min(wanted, there)));
 }
 
 // Null where there are none that compare.
@@ -72,19 +57,19 @@ const ImageSet* usable(const ImageSet& train, const std::optional<ImageSet>& hel
 
 }  // namespace
 
-Judge::Judge(const ImageSet& train, const std::optional<ImageSet>& held_out)
-    : Judge(train, reference_images(train, usable(train, held_out))) {
+SampleMeter::SampleMeter(const ImageSet& train, const std::optional<ImageSet>& held_out)
+    : SampleMeter(train, reference_images(train, usable(train, held_out))) {
   reference_ = usable(train, held_out) ? fmt::format("{} held-out images", count_)
                                        : fmt::format("{} training images (the data hold no others out)", count_);
 }
 
-Judge::Judge(const ImageSet& train, const ImageSet& reference)
+SampleMeter::SampleMeter(const ImageSet& train, const ImageSet& reference)
     : count_(reference.count), distance_(reference), real_spread_(spread(reference)) {
-  attainable_ = judge(pick(train, count_, count_));
+  attainable_ = measure(pick_images(train, pick_seed, count_, count_));
 }
 
-Quality Judge::judge(const ImageSet& samples) const {
-  require(samples.count >= count_, "judge: {} samples, expected {} or more", samples.count, count_);
+Quality SampleMeter::measure(const ImageSet& samples) const {
+  require(samples.count >= count_, "sample meter: {} samples, expected {} or more", samples.count, count_);
   ImageSet rest;
   const ImageSet* first = &samples;
   if (samples.count > count_) {

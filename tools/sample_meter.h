@@ -14,22 +14,22 @@ struct Quality {
   double diversity = 0;  // root mean square distance of two samples, divided by that of two held-out images
 };
 
-class Judge {
+class SampleMeter {
  public:
   // `held_out` as load_held_out answers it. Without any (or with images of another shape) training images take their
   // place; nothing is taken away from the training.
-  Judge(const ImageSet& train, const std::optional<ImageSet>& held_out);
+  SampleMeter(const ImageSet& train, const std::optional<ImageSet>& held_out);
 
-  std::int64_t images() const { return count_; }  // how many samples judge() takes: at most 1024
+  std::int64_t images() const { return count_; }  // how many samples measure() takes: at most 1024
   // The first images() of them.
-  Quality judge(const ImageSet& samples) const;
+  Quality measure(const ImageSet& samples) const;
   // The same of real training images: what a perfect model would attain.
   const Quality& attainable() const { return attainable_; }
   // "1024 held-out images", "1024 training images (the data hold no others out)"
   const std::string& reference() const { return reference_; }
 
  private:
-  Judge(const ImageSet& train, const ImageSet& reference);
+  SampleMeter(const ImageSet& train, const ImageSet& reference);
 
   std::int64_t count_;
   SlicedWasserstein distance_;

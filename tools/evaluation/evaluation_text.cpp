@@ -1,0 +1,96 @@
+#include <fmt/format.h>
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "tools/evaluation/evaluation.h"
+
+namespace duel {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+// What a terminal shows, in columns; "é" and "×" are two bytes.
+std::size_t width_of(const std::string& text) {
+  std::size_t n = 0;
+  for (const char c : text) n += (static_cast<unsigned char>(c) & 0xc0) != 0x80;
+  return n;
+}
+std::string left(const std::string& text, std::size_t width) {
+  return text + std::string(width > width_of(text) ? width - width_of(text) : 0, ' ');
+}
+
+std::string class_name(const Evaluation& e, int c) {
+  if (c < 0) return "no class";
+  const auto i = static_cast<std::size_t>(c);
+  return i < e.class_names.size() ? e.class_names[i] : std::to_string(c);
+}
+
+}  // namespace
+
+std::string shown(const Figure& f, double value) { return fmt::format("{:.{}f}", value, f.digits); }
+
+std::string to_text(const Evaluation& e) {
+  std::string out = fmt::format("{} after {} steps: {} samples of seed {} against as many {}\n", e.subject.model,
+                                e.subject.step, e.count, e.seed, e.reference);
+  out += e.accuracy > 0
+             ? fmt::format("{}: right about {:.2f} % of {} held-out images\n", e.judge, 100 * e.accuracy, e.tested)
+             : fmt::format("features: {}\n", e.judge);
+  out += fmt::format("\n{}{:>16}{:>14}{:>14}\n", left("", 30), "samples", "real images", "naive");
+  for (const Figure& f : e.figures) {
+    const std::string error = f.error > 0 ? fmt::format(" ± {:.{}f}", f.error, f.digits) : "";
+    const std::string value = shown(f, f.samples) + error;
+    out += left(f.name, 30) + std::string(16 > width_of(value) ? 16 - width_of(value) : 1, ' ') + value +
+           fmt::format("{:>14}{:>14}\n", shown(f, f.real), shown(f, f.naive));
+  }
+  out += "real images: as many of the training set; naive: a Gaussian of 50 principal components\n";
+  for (const CodeAgreement& c : e.codes) {
+    out += fmt::format("\n{}: {:.2f} % of {} samples a value are of the class {}\n", c.name, 100 * c.accuracy, c.each,
+                       c.is_class ? "asked for" : "that fits the value best, one to one");
+    for (std::size_t v = 0; v < c.meant.size(); ++v)
+      out += fmt::format("  {:<3} {:<14} {:6.2f} %\n", v, class_name(e, c.meant[v]), 100 * c.by_value[v]);
+  }
+  if (e.own)
+    out += fmt::format(
+        "\nits own answers: {:.2f} % of {} held-out images are wrong{}\n", 100 * e.own->error, e.own->tested,
+        e.own->clusters
+            ? fmt::format(" ({} clusters, named by the labels of {} training images)", e.own->answers, e.own->named_by)
+            : "");
+  out += fmt::format(
+      "\nnearest training image: at {:.3f} in the median of {} samples, at {:.3f} for held-out images; ratio {:.2f}\n",
+      e.copying.median, e.copying.samples, e.copying.held_out_median, e.copying.ratio());
+  for (const std::string& line : e.left_out) out += fmt::format("left out: {}\n", line);
+  return out;
+}
+
+std::string to_json(const Evaluation& e) {
+  Json figures = Json::object();
+  for (const Figure& f : e.figures) {
+    figures[f.key] = {{"samples", f.samples}, {"real", f.real}, {"naive", f.naive}};
+    if (f.error > 0) figures[f.key]["standard_error"] = f.error;
+  }
+  Json json{
+      {"model", e.subject.model}, {"data", e.subject.data},   {"step", e.subject.step},       {"count", e.count},
+      {"seed", e.seed},           {"reference", e.reference}, {"judge", {{"name", e.judge}}}, {"figures", figures}};
+  if (e.accuracy > 0) json["judge"].update({{"accuracy", e.accuracy}, {"tested", e.tested}});
+  if (e.shares) json["class_shares"] = {{"samples", e.shares->samples}, {"real", e.shares->real}};
+  if (!e.class_names.empty()) json["class_names"] = e.class_names;
+  for (const CodeAgreement& c : e.codes)
+    json["codes"][c.name] = {
+        {"samples_a_value", c.each}, {"accuracy", c.accuracy}, {"meant", c.meant}, {"by_value", c.by_value}};
+  if (e.own)
+    json["own_answers"] = {{"clusters", e.own->clusters},
+                           {"answers", e.own->answers},
+                           {"named_by", e.own->named_by},
+                           {"tested", e.own->tested},
+                           {"error", e.own->error}};
+  json["nearest_training_image"] = {{"samples", e.copying.samples},
+                                    {"train", e.copying.train},
+                                    {"median", e.copying.median},
+                                    {"held_out_median", e.copying.held_out_median},
+                                    {"ratio", e.copying.ratio()}};
+  if (!e.left_out.empty()) json["left_out"] = e.left_out;
+  return json.dump(2) + "\n";
+}
+
+}  // namespace duel
