@@ -28,21 +28,22 @@ std::string followed_by(Act act) {
   static const char* const names[] = {"", ", ReLU", ", leaky ReLU", ", tanh"};
   return names[static_cast<int>(act)];
 }
-std::string describe_conv(const char* name, const Shape& w, const ConvOptions& o, Act act) {
-  std::string s = fmt::format("{} {}x{}", name, w[1], w[2]);
-  if (o.stride_h != 1) s += fmt::format(", stride {}", o.stride_h);
-  if (o.pad_top != 0) s += fmt::format(", padding {}", o.pad_top);
-  return s + followed_by(act);
-}
 
 // Common to everything with a weight and perhaps a bias.
 struct Weighted : Layer {
   Tensor weight, bias;
+  std::unique_ptr<WeightForm> form;  // or none
+  DType compute = DType::f32;
   Act act = Act::none;
+  bool training = true;
+  Tensor multiplier() const { return form ? convert((*form)(weight, training), compute) : bf16_copy(weight); }
+  void set_training(bool on) override { training = on; }
   void collect(const std::string& prefix, State& state) const override {
     state.push_back({prefix + "weight", weight, Kind::parameter});
     if (bias) state.push_back({prefix + "bias", bias, Kind::parameter});
+    if (form) form->collect(prefix, state);
   }
+  std::string followed() const { return (form ? ", " + form->describe() : "") + followed_by(act); }
 };
 // Biases begin at 0, except under the usual default, where they share the weights' range.
 Tensor initial_bias(std::int64_t n, const Init& init, double fan_in, DType dtype) {
@@ -54,9 +55,9 @@ Tensor initial_bias(std::int64_t n, const Init& init, double fan_in, DType dtype
 
 struct Linear : Weighted {
   Tensor forward(const Tensor& x) override {
-    return bias_activate(duel::linear(x, bf16_copy(weight)), bf16_copy(bias), act);
+    return bias_activate(duel::linear(x, multiplier()), bf16_copy(bias), act);
   }
-  std::string describe() const override { return "linear" + followed_by(act); }
+  std::string describe() const override { return "linear" + followed(); }
 };
 struct Convolution : Weighted {
   ConvOptions options;
@@ -65,19 +66,25 @@ struct Convolution : Weighted {
   ConvThen then(BatchStatistics* statistics) const {
     return {.bias = bf16_copy(bias), .act = act, .statistics = statistics};
   }
+  std::string described(const char* name) const {
+    std::string s = fmt::format("{} {}x{}", name, weight.dim(1), weight.dim(2));
+    if (options.stride_h != 1) s += fmt::format(", stride {}", options.stride_h);
+    if (options.pad_top != 0) s += fmt::format(", padding {}", options.pad_top);
+    return s + followed();
+  }
 };
 struct Conv : Convolution {
   Tensor convolve(const Tensor& x, BatchStatistics* statistics) const override {
-    return conv2d(x, bf16_copy(weight), options, then(statistics));
+    return conv2d(x, multiplier(), options, then(statistics));
   }
-  std::string describe() const override { return describe_conv("conv", weight.shape(), options, act); }
+  std::string describe() const override { return described("conv"); }
 };
 struct ConvTranspose : Convolution {
   std::int64_t output_padding = 0;
   Tensor convolve(const Tensor& x, BatchStatistics* statistics) const override {
-    return conv2d_transpose(x, bf16_copy(weight), options, output_padding, then(statistics));
+    return conv2d_transpose(x, multiplier(), options, output_padding, then(statistics));
   }
-  std::string describe() const override { return describe_conv("transposed conv", weight.shape(), options, act); }
+  std::string describe() const override { return described("transposed conv"); }
 };
 
 struct BatchNorm : Layer {
@@ -86,6 +93,7 @@ struct BatchNorm : Layer {
   Act act = Act::none;
   bool training = true;
   Tensor forward(const Tensor& x) override { return normalise(x, nullptr); }
+  void set_training(bool on) override { training = on; }
   Tensor normalise(const Tensor& x, const BatchStatistics* known) const {
     const double slope = slope_of(act);
     const Tensor g = bf16_copy(gamma), b = bf16_copy(beta);
@@ -102,6 +110,14 @@ struct BatchNorm : Layer {
   std::string describe() const override { return "batch norm" + followed_by(act); }
 };
 
+struct GaussianNoise : Layer {
+  double deviation = 0;
+  bool training = true;
+  Tensor forward(const Tensor& x) override { return training ? x + normal(x.shape(), 0, deviation, x.dtype()) : x; }
+  void set_training(bool on) override { training = on; }
+  std::string describe() const override { return fmt::format("noise, deviation {}", deviation); }
+};
+
 struct Function : Layer {
   std::function<Tensor(const Tensor&)> f;
   std::string name = "function";
@@ -116,37 +132,49 @@ Tensor Net::parameter(Tensor w) const {
   return w;
 }
 
-Net& Net::linear(std::int64_t in, std::int64_t out, Act act, bool bias) {
-  auto layer = std::make_shared<Linear>();
-  const auto fan_in = static_cast<double>(in), fan_out = static_cast<double>(out);
-  layer->weight = parameter(initial({out, in}, init_, fan_in, fan_out, dtype_));
-  if (bias) layer->bias = parameter(initial_bias(out, init_, fan_in, dtype_));
+Net& Net::spectral_norm(bool on) {
+  form_ = on ? spectral_form : nullptr;
+  return *this;
+}
+Net& Net::weight_norm(bool on) {
+  form_ = on ? normalised_form : nullptr;
+  return *this;
+}
+
+template <class L>
+std::shared_ptr<L> Net::weighted(const Shape& shape, int out_axis, double fan_in, double fan_out, Act act, bool bias) {
+  auto layer = std::make_shared<L>();
+  layer->weight = initial(shape, init_, fan_in, fan_out, dtype_);
+  layer->compute = compute_;
   layer->act = act;
-  return add(std::move(layer));
+  if (form_)
+    layer->form = form_(layer->weight, out_axis);  // rounded after it
+  else
+    layer->weight = parameter(layer->weight);
+  if (bias) layer->bias = parameter(initial_bias(shape[out_axis], init_, fan_in, dtype_));
+  return layer;
+}
+
+Net& Net::linear(std::int64_t in, std::int64_t out, Act act, bool bias) {
+  return add(weighted<Linear>({out, in}, 0, static_cast<double>(in), static_cast<double>(out), act, bias));
 }
 
 Net& Net::conv(std::int64_t in, std::int64_t out, std::int64_t kernel, std::int64_t stride, std::int64_t padding,
                Act act, bool bias) {
-  auto layer = std::make_shared<Conv>();
   const auto fan_in = static_cast<double>(in * kernel * kernel), fan_out = static_cast<double>(out * kernel * kernel);
-  layer->weight = parameter(initial({out, kernel, kernel, in}, init_, fan_in, fan_out, dtype_));
-  if (bias) layer->bias = parameter(initial_bias(out, init_, fan_in, dtype_));
+  auto layer = weighted<Conv>({out, kernel, kernel, in}, 0, fan_in, fan_out, act, bias);
   layer->options = conv_options(stride, padding);
-  layer->act = act;
   return add(std::move(layer));
 }
 
 Net& Net::conv_transpose(std::int64_t in, std::int64_t out, std::int64_t kernel, std::int64_t stride,
                          std::int64_t padding, Act act, bool bias, std::int64_t output_padding) {
-  auto layer = std::make_shared<ConvTranspose>();
   // Each output meets kernel^2 / stride^2 positions of the input.
   const double taps = static_cast<double>(kernel * kernel) / static_cast<double>(stride * stride);
   const double fan_in = static_cast<double>(in) * taps, fan_out = static_cast<double>(out * kernel * kernel);
-  layer->weight = parameter(initial({in, kernel, kernel, out}, init_, fan_in, fan_out, dtype_));
-  if (bias) layer->bias = parameter(initial_bias(out, init_, fan_in, dtype_));
+  auto layer = weighted<ConvTranspose>({in, kernel, kernel, out}, 3, fan_in, fan_out, act, bias);
   layer->options = conv_options(stride, padding);
   layer->output_padding = output_padding;
-  layer->act = act;
   return add(std::move(layer));
 }
 
@@ -160,6 +188,12 @@ Net& Net::batch_norm(std::int64_t channels, Act act) {
   layer->running.mean = zeros({channels}, dtype_);
   layer->running.var = ones({channels}, dtype_);
   layer->act = act;
+  return add(std::move(layer));
+}
+
+Net& Net::gaussian_noise(double deviation) {
+  auto layer = std::make_shared<GaussianNoise>();
+  layer->deviation = deviation;
   return add(std::move(layer));
 }
 
@@ -237,8 +271,7 @@ std::vector<LayerSummary> Net::summary(const Shape& sample) {
 }
 
 void Net::set_training(bool on) {
-  for (const auto& layer : layers_)
-    if (auto* norm = dynamic_cast<BatchNorm*>(layer.get())) norm->training = on;
+  for (const auto& layer : layers_) layer->set_training(on);
 }
 
 void copy_state(const State& to, const State& from) {

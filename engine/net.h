@@ -8,6 +8,7 @@
 #include "engine/ops.h"
 #include "engine/precision.h"
 #include "engine/state.h"
+#include "engine/weight_form.h"
 
 namespace duel {
 
@@ -32,6 +33,7 @@ class Layer {
   virtual ~Layer() = default;
   virtual Tensor forward(const Tensor& x) = 0;
   virtual void collect(const std::string& prefix, State& state) const { (void)prefix, (void)state; }
+  virtual void set_training(bool on) { (void)on; }
   virtual std::string describe() const { return "function"; }  // "conv 4x4, stride 2, leaky ReLU"
 };
 
@@ -53,6 +55,11 @@ class Net {
   explicit Net(const Init& init = init_default, DType dtype = default_float())
       : init_(init), dtype_(dtype), compute_(dtype == DType::f32 ? activation_type() : dtype) {}
 
+  // What the linear and convolutional layers added from here on multiply with (engine/weight_form.h): one of these, or
+  // their weights as they are.
+  Net& spectral_norm(bool on = true);
+  Net& weight_norm(bool on = true);
+
   Net& linear(std::int64_t in, std::int64_t out, Act act = Act::none, bool bias = true);
   // weights (out,k,k,in)
   Net& conv(std::int64_t in, std::int64_t out, std::int64_t kernel, std::int64_t stride, std::int64_t padding,
@@ -61,6 +68,7 @@ class Net {
   Net& conv_transpose(std::int64_t in, std::int64_t out, std::int64_t kernel, std::int64_t stride, std::int64_t padding,
                       Act act = Act::none, bool bias = true, std::int64_t output_padding = 0);
   Net& batch_norm(std::int64_t channels, Act act = Act::none);
+  Net& gaussian_noise(double deviation);                     // in training x + N(0, deviation^2), else x
   Net& reshape(std::initializer_list<std::int64_t> sample);  // the shape of one sample
   Net& flatten();
   Net& add(std::shared_ptr<Layer> layer);
@@ -72,13 +80,18 @@ class Net {
   std::vector<Tensor> parameters() const;
   // Layer by layer for one sample of this shape, by running it; batch norm then takes its running statistics.
   std::vector<LayerSummary> summary(const Shape& sample);
-  void set_training(bool on);  // batch norm: the batch's statistics, or the running ones
+  // Off: batch norm takes its running statistics, spectral norm its u and v as they are, and no noise is added.
+  void set_training(bool on);
 
  private:
   Tensor parameter(Tensor w) const;  // with a copy in the type that the net computes in
+  template <class L>
+  std::shared_ptr<L> weighted(const Shape& shape, int out_axis, double fan_in, double fan_out, Act act, bool bias);
 
+  using MakeForm = std::unique_ptr<WeightForm> (*)(const Tensor& w, int out_axis);
   Init init_;
   DType dtype_, compute_;  // of the parameters; of the activations
+  MakeForm form_ = nullptr;
   std::vector<std::shared_ptr<Layer>> layers_;
 };
 

@@ -37,14 +37,14 @@ std::vector<Setting> penalty_settings(const AdversarialRecipe& r) {
           number("clip", "D's weights are clipped to [-clip, clip]; 0: not", r.clip, 0, 100)};
 }
 std::vector<Setting> training_settings(const AdversarialRecipe& r) {
-  return {whole("n-critic", "steps of D for each of G", r.n_critic, 1, 100),
-          word("optimizer", "of both nets", r.optimizer, {"adam", "rmsprop"}),
-          number("lr", "learning rate", r.lr, 1e-8, 1),
-          number("beta1", "Adam's beta1", r.beta1, 0, 0.9999),
-          number("beta2", "Adam's beta2", r.beta2, 0, 0.999999),
-          whole("z-dim", "numbers of noise for an image", r.z_dim, 1, 4096),
-          number("ema", "decay of the average of G's weights that samples are drawn with; 0: none", "0.999", 0,
-                 0.999999)};
+  return {
+      whole("n-critic", "steps of D for each of G", r.n_critic, 1, 100),
+      word("optimizer", "of both nets", r.optimizer, {"adam", "rmsprop"}),
+      number("lr", "learning rate", r.lr, 1e-8, 1),
+      number("beta1", "Adam's beta1", r.beta1, 0, 0.9999),
+      number("beta2", "Adam's beta2", r.beta2, 0, 0.999999),
+      whole("z-dim", "numbers of noise for an image", r.z_dim, 1, 4096),
+      number("ema", "decay of the average of G's weights that samples are drawn with; 0: none", "0.999", 0, 0.999999)};
 }
 std::vector<Setting> dcgan_settings(const AdversarialRecipe& r) {
   return {word("norm", "normalisation in D", r.norm, {"batch", "none"}),

@@ -7,6 +7,7 @@
 #include "engine/context.h"
 #include "engine/launch.h"
 #include "engine/tape.h"
+#include "tests/finite_differences.h"
 #include "tests/op_table.h"
 #include "tests/support.h"
 
@@ -23,37 +24,6 @@ std::vector<Tensor> inputs_of(const OpCase& c) {
   for (const Shape& s : c.shapes) xs.push_back(detach(input(s, c.domain)));
   return xs;
 }
-double dot(const Tensor& a, const Tensor& b) { return sum(a * b).item(); }
-
-using Scalar = std::function<Tensor(const std::vector<Tensor>&)>;
-
-// |central difference - <grad, direction>| relative to the size of the gradient, over a few random directions.
-double directional_error(const Scalar& f, const std::vector<Tensor>& xs) {
-  const std::vector<Tensor> g = grad(f(xs), xs);
-  double worst = 0;
-  for (int trial = 0; trial < 4; ++trial) {
-    std::vector<Tensor> d;
-    double slope = 0, scale = 0;
-    for (std::size_t i = 0; i < xs.size(); ++i) {
-      d.push_back(detach(normal(xs[i].shape(), DType::f64)));
-      if (!g[i]) continue;
-      slope += dot(g[i], d[i]);
-      scale += dot(g[i], g[i]);
-    }
-    const double h = 1e-5;
-    auto at = [&](double t) {
-      std::vector<Tensor> moved;
-      for (std::size_t i = 0; i < xs.size(); ++i) moved.push_back(detach(xs[i] + t * d[i]));
-      return f(moved).item();
-    };
-    // Fourth order, so that the difference is accurate to about 1e-9.
-    const double numeric = (8 * (at(h) - at(-h)) - (at(2 * h) - at(-2 * h))) / (12 * h);
-    const double error = std::abs(numeric - slope) / (1 + std::sqrt(scale));
-    if (!(error <= worst)) worst = std::isnan(error) ? std::numeric_limits<double>::infinity() : error;
-  }
-  return worst;
-}
-
 // L = <f(x), v>
 Scalar first_order(const OpCase& c, const Tensor& v) {
   return [&c, v](const std::vector<Tensor>& x) { return sum(c.f(x) * v); };
