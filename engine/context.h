@@ -32,6 +32,9 @@ class ContextScope {
 // Seeds the draws made outside any Step: initial weights, samples. The sequence starts anew.
 void set_seed(std::uint64_t seed);
 
+// The number of the iteration, from 0, as a tensor (1): what varies with it is computed from this.
+Tensor iteration_number();
+
 // Normal with mean 0 and standard deviation 1; uniform in (low, high). The result is a constant.
 Tensor normal(const Shape& shape, DType dtype = default_float());
 Tensor normal(const Shape& shape, double mean, double deviation, DType dtype = default_float());

@@ -18,6 +18,7 @@ const Op sum_op{"sum", "y = sum of x over axes"}, max_op{"max", "y = max of x ov
     min_op{"min", "y = min of x over axes"};
 const Op argmax_op{"argmax", "y = smallest index of the largest x along an axis"};
 const Op broadcast_op{"broadcast_to", "y = x, stretched"}, norm_op{"norm_per_sample", "y[n] = sqrt(sum of x[n]^2)"};
+const Op variance_op{"variance", "y = sum of (x - mean)^2 / (n - correction)"};
 const Op softmax_op{"softmax", "y = exp(x) / sum exp(x)"}, log_softmax_op{"log_softmax", "y = x - ln sum exp(x)"};
 const Op logsumexp_op{"logsumexp", "y = ln sum exp(x)"};
 
@@ -94,9 +95,17 @@ Tensor mean(const Tensor& x, const Axes& axes, KeepDim keep) {
   return y * (static_cast<double>(y.size()) / static_cast<double>(x.size()));
 }
 Tensor variance(const Tensor& x, const Axes& axes, KeepDim keep, int correction) {
-  Tensor centred = x - mean(x, axes, keep_axes);
-  Tensor y = sum(square(centred), axes, keep);
-  return y / (static_cast<double>(x.size()) / static_cast<double>(y.size()) - correction);
+  const auto centred = [x, axes] { return x - mean(x, axes, keep_axes); };
+  const Shape kept = reduced_shape(x.shape(), axis_set(variance_op, x, axes), keep_axes);
+  const double scale = 1 / (static_cast<double>(x.size()) / static_cast<double>(kept.size()) - correction);
+  Tensor y;
+  {
+    // Through the mean flows a gradient that is 0: a sum of numbers that cancel. The rule leaves it out.
+    NoGrad off;
+    y = sum(square(centred()), axes, keep) * scale;
+  }
+  return record(variance_op, detach(y), {x},
+                [centred, kept, scale](const Call& c) { return Grads{reshape(c.dy, kept) * (2 * scale) * centred()}; });
 }
 
 Tensor max(const Tensor& x, const Axes& axes, KeepDim keep) { return extreme(max_op, Reduce::max, x, axes, keep); }

@@ -5,6 +5,10 @@ namespace duel {
 Tensor logistic_discriminator(const Tensor& d_real, const Tensor& d_fake) {
   return mean(softplus(-d_real)) + mean(softplus(d_fake));  // -log sigmoid(d) = softplus(-d)
 }
+Tensor smoothed_discriminator(const Tensor& d_real, const Tensor& d_fake, double epsilon) {
+  // -log(1 - sigmoid(d)) = d - log sigmoid(d)
+  return logistic_discriminator(d_real, d_fake) + epsilon * mean(d_real);
+}
 Tensor minimax_generator(const Tensor& d_fake) { return -mean(softplus(d_fake)); }
 Tensor non_saturating_generator(const Tensor& d_fake) { return mean(softplus(-d_fake)); }
 

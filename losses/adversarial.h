@@ -7,6 +7,9 @@ namespace duel {
 
 // Goodfellow et al. 2014, eq. 1, with D = sigmoid(d):  -E[log D(x)] - E[log(1 - D(G(z)))]
 Tensor logistic_discriminator(const Tensor& d_real, const Tensor& d_fake);
+// One-sided label smoothing (Salimans et al. 2016, section 3.4): the target at real images is 1 - epsilon,
+//   -E[(1 - epsilon) log D(x) + epsilon log(1 - D(x))] - E[log(1 - D(G(z)))]
+Tensor smoothed_discriminator(const Tensor& d_real, const Tensor& d_fake, double epsilon);
 // The generator's side of eq. 1:  E[log(1 - D(G(z)))]
 Tensor minimax_generator(const Tensor& d_fake);
 // The same paper, end of section 3:  -E[log D(G(z))]

@@ -16,6 +16,13 @@ Tensor gradient_penalty(const Critic& critic, const Tensor& x, const Tensor& x_f
   return gradient_penalty_at(critic, detach(x_hat), lambda, target);
 }
 
+Tensor dragan_penalty(const Critic& critic, const Tensor& x, double lambda) {
+  Axes all;
+  for (int axis = 0; axis < x.rank(); ++axis) all.push_back(axis);
+  const Tensor delta = 0.5 * sqrt(variance(x, all)) * normal(x.shape(), x.dtype());
+  return gradient_penalty_at(critic, detach(x + delta), lambda);
+}
+
 Tensor r1_penalty(const Critic& critic, const Tensor& x, double gamma) {
   Tensor at = detach(x);
   Tensor slope = widen(grad(sum(critic(at)), {at}, keep_graph)[0]);

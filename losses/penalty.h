@@ -16,7 +16,11 @@ Tensor gradient_penalty_at(const Critic& critic, const Tensor& x_hat, double lam
 // x_fake.
 Tensor gradient_penalty(const Critic& critic, const Tensor& x, const Tensor& x_fake, double lambda, double target = 1);
 
-// Mescheder et al. 2018, eq. 9:  gamma / 2 * E[||grad_x D(x)||^2]  at real images
+// DRAGAN (Kodali et al. 2017, section 2.4):  lambda * E[(||grad D(x + delta)||_2 - 1)^2],  delta ~ N(0, c I), with the
+// scale of the authors' code: sqrt(c) is half the standard deviation of all numbers of the batch.
+Tensor dragan_penalty(const Critic& critic, const Tensor& x, double lambda);
+
+// Mescheder et al. 2018, eq. 9:  gamma / 2 * E[||grad_x D(x)||^2]  at real images; at generated ones it is their R2.
 Tensor r1_penalty(const Critic& critic, const Tensor& x, double gamma);
 
 }  // namespace duel

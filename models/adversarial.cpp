@@ -1,5 +1,7 @@
 #include "models/adversarial.h"
 
+#include <algorithm>
+
 #include "engine/context.h"
 #include "engine/error.h"
 #include "engine/tape.h"
@@ -18,8 +20,18 @@ Setting whole(const char* name, const char* help, const std::string& standard, d
 }
 
 std::unique_ptr<Optimizer> optimizer(const State& state, const Settings& s, double lr) {
-  if (s.word("optimizer") == "rmsprop") return std::make_unique<Rmsprop>(state, RmspropOptions{.lr = lr});
-  return std::make_unique<Adam>(state, AdamOptions{.lr = lr, .beta1 = s.number("beta1"), .beta2 = s.number("beta2")});
+  const CommonOptions common{.l1 = s.number("l1"), .l2 = s.number("l2")};
+  if (s.word("optimizer") == "rmsprop") {
+    require(s.number("weight-decay") == 0,
+            "--weight-decay {} with --optimizer rmsprop: it is a part of Adam; use --l2, or --optimizer adam",
+            s.word("weight-decay"));
+    return std::make_unique<Rmsprop>(state, RmspropOptions{.lr = lr, .common = common});
+  }
+  return std::make_unique<Adam>(state, AdamOptions{.lr = lr,
+                                                   .beta1 = s.number("beta1"),
+                                                   .beta2 = s.number("beta2"),
+                                                   .weight_decay = s.number("weight-decay"),
+                                                   .common = common});
 }
 double lr_of_g(const Settings& s) { return s.number("lr-g") > 0 ? s.number("lr-g") : s.number("lr"); }
 
@@ -28,11 +40,12 @@ double lr_of_g(const Settings& s) { return s.number("lr-g") > 0 ? s.number("lr-g
 std::vector<Setting> objective_settings(const AdversarialRecipe& r) {
   return {word("loss", "the adversarial loss", r.loss,
                {"non-saturating", "minimax", "wasserstein", "least-squares", "hinge"}),
-          word("codes", "a-b-c of the least-squares loss: fake, real, what G wants", r.codes, {"0-1-1", "-1-1-0"})};
+          word("codes", "a-b-c of the least-squares loss: fake, real, what G wants", r.codes, {"0-1-1", "-1-1-0"}),
+          number("smoothing", "of a logistic loss: D's target at real images is 1 - N", "0", 0, 0.5)};
 }
 std::vector<Setting> penalty_settings(const AdversarialRecipe& r) {
-  return {word("penalty", "on D's gradient: gp and gp0 between real and fake, r1 at real", r.penalty,
-               {"none", "gp", "gp0", "r1"}),
+  return {word("penalty", "on D's gradient: gp, gp0 between real and fake, dragan around real, r1 at real, r2 at fake",
+               r.penalty, {"none", "gp", "gp0", "dragan", "r1", "r2", "r1+r2"}),
           number("lambda", "weight of the penalty", r.lambda, 0, 1e6),
           number("clip", "D's weights are clipped to [-clip, clip]; 0: not", r.clip, 0, 100)};
 }
@@ -44,12 +57,32 @@ std::vector<Setting> training_settings(const AdversarialRecipe& r) {
       number("lr-g", "learning rate of G; 0: --lr", r.lr_g, 0, 1),
       number("beta1", "Adam's beta1", r.beta1, 0, 0.9999),
       number("beta2", "Adam's beta2", r.beta2, 0, 0.999999),
+      number("l1", "adds N * sum |w| over all weights w of a net to its loss", "0", 0, 1),
+      number("l2", "adds N/2 * sum w^2", "0", 0, 1),
+      number("weight-decay", "of Adam: w loses lr * N * w in a step, whatever its gradient", "0", 0, 1),
       whole("z-dim", "numbers of noise for an image", r.z_dim, 1, 4096),
       number("ema", "decay of the average of G's weights that samples are drawn with; 0: none", "0.999", 0, 0.999999)};
 }
+std::vector<Setting> critic_settings() {
+  return {word("spectral-norm",
+               "D's weights are divided by their largest singular value; takes the place of D's batch norm", "no",
+               {"no", "yes"}),
+          whole("minibatch-stddev", "D sees how much N images in a group differ, before its last layer; 0: not", "0", 0,
+                1024)};
+}
 std::vector<Setting> dcgan_settings(const AdversarialRecipe& r) {
-  return {word("norm", "normalisation in D", r.norm, {"batch", "none"}),
-          whole("width", "channels next to the image; deeper layers have multiples", "64", 1, 1024)};
+  return join_settings({{word("norm", "normalisation in D", r.norm, {"batch", "none"}),
+                         whole("width", "channels next to the image; deeper layers have multiples", "64", 1, 1024)},
+                        critic_settings()});
+}
+std::vector<Setting> shown_settings() {
+  return {number("instance-noise", "standard deviation of noise on what D sees", "0", 0, 10),
+          whole("instance-noise-steps", "it falls to 0 at this iteration; 0: it stays", "0", 0, 1e9),
+          word("augment", "what is done to all that D sees, with gradients", "none",
+               {"none", "colour", "shift", "cutout", "colour+shift", "colour+cutout", "shift+cutout", "all"})};
+}
+std::vector<Setting> packing_settings() {
+  return {whole("pac", "images that D sees at once, all real or all fake", "1", 1, 64)};
 }
 std::vector<Setting> join_settings(std::vector<std::vector<Setting>> parts) {
   std::vector<Setting> all;
@@ -59,13 +92,19 @@ std::vector<Setting> join_settings(std::vector<std::vector<Setting>> parts) {
 
 Objective::Objective(const Settings& s)
     : loss_(s.word("loss")),
-      codes_(s.word("codes") == "0-1-1" ? LeastSquaresCodes{0, 1, 1} : LeastSquaresCodes{-1, 1, 0}) {}
+      codes_(s.word("codes") == "0-1-1" ? LeastSquaresCodes{0, 1, 1} : LeastSquaresCodes{-1, 1, 0}),
+      smoothing_(s.number("smoothing")) {
+  require(smoothing_ == 0 || is_logistic(),
+          "--smoothing {} with --loss {}: only a probability can be smoothed; leave it out, or use --loss "
+          "non-saturating",
+          s.word("smoothing"), loss_);
+}
 
 Tensor Objective::discriminator(const Tensor& d_real, const Tensor& d_fake) const {
   if (loss_ == "wasserstein") return wasserstein_critic(d_real, d_fake);
   if (loss_ == "least-squares") return least_squares_discriminator(d_real, d_fake, codes_);
   if (loss_ == "hinge") return hinge_discriminator(d_real, d_fake);
-  return logistic_discriminator(d_real, d_fake);
+  return smoothing_ > 0 ? smoothed_discriminator(d_real, d_fake, smoothing_) : logistic_discriminator(d_real, d_fake);
 }
 Tensor Objective::generator(const Tensor& d_fake) const {
   if (loss_ == "minimax") return minimax_generator(d_fake);
@@ -73,14 +112,15 @@ Tensor Objective::generator(const Tensor& d_fake) const {
   if (loss_ == "least-squares") return least_squares_generator(d_fake, codes_);
   return wasserstein_generator(d_fake);  // of the hinge loss too
 }
-Tensor Objective::shown(const Tensor& d) const {
-  return mean(loss_ == "minimax" || loss_ == "non-saturating" ? sigmoid(d) : d);
-}
+Tensor Objective::shown(const Tensor& d) const { return mean(is_logistic() ? sigmoid(d) : d); }
 
 Tensor Penalty::operator()(const Critic& d, const Tensor& x, const Tensor& x_fake) const {
   if (kind_ == "gp") return gradient_penalty(d, x, x_fake, lambda_);
   if (kind_ == "gp0") return gradient_penalty(d, x, x_fake, lambda_, 0);
+  if (kind_ == "dragan") return dragan_penalty(d, x, lambda_);
   if (kind_ == "r1") return r1_penalty(d, x, lambda_);
+  if (kind_ == "r2") return r1_penalty(d, x_fake, lambda_);
+  if (kind_ == "r1+r2") return r1_penalty(d, x, lambda_) + r1_penalty(d, x_fake, lambda_);
   return {};
 }
 
@@ -91,33 +131,46 @@ void check_square(const std::string& model, const DataShape& data) {
 
 void check_bounds(const std::string& model, const Settings& s) {
   const bool penalised = s.word("penalty") != "none", clipped = s.number("clip") > 0;
-  const bool batch_norm = s.values().count("norm") > 0 && s.word("norm") == "batch";
+  const bool spectral_norm = s.has("spectral-norm") && s.word("spectral-norm") == "yes";
+  const bool batch_norm = s.has("norm") && s.word("norm") == "batch" && !spectral_norm;
   require(!(penalised && batch_norm),
           "{}: --penalty {} with --norm batch: batch norm mixes the images of a batch, so there is no gradient at one "
           "image; "
-          "use --norm none",
+          "use --norm none or --spectral-norm",
           model, s.word("penalty"));
   require(!(penalised && clipped), "{}: --penalty {} with --clip {}: both bound D's slope; leave one out", model,
           s.word("penalty"), s.number("clip"));
-  require(s.word("loss") != "wasserstein" || penalised || clipped,
-          "{}: --loss wasserstein needs a bound on D's slope: add --penalty gp --norm none, or --clip 0.01", model);
+  require(!(spectral_norm && clipped),
+          "{}: --spectral-norm with --clip {}: the clipped weights are divided by their size; leave one out", model,
+          s.word("clip"));
+  require(s.word("loss") != "wasserstein" || penalised || clipped || spectral_norm,
+          "{}: --loss wasserstein needs a bound on D's slope: add --penalty gp{}, or --clip 0.01, or --spectral-norm",
+          model, batch_norm ? " --norm none" : "");
 }
 
 AdversarialModel::AdversarialModel(const DataShape& data, const Settings& s, Nets nets)
     : data_(data),
-      d_input_(nets.d_input.rank() > 0 ? nets.d_input : Shape{data.height, data.width, data.channels}),
+      critic_input_(data, s),
+      d_input_(nets.d_input.rank() > 0 ? nets.d_input : critic_input_.shape()),
       z_dim_(s.integer("z-dim")),
       g_(std::move(nets.g)),
       g_ema_(std::move(nets.g_ema)),
       d_(std::move(nets.d)),
       heads_(std::move(nets.heads)),
       n_critic_(s.integer("n-critic")),
-      clip_(s.values().count("clip") ? s.number("clip") : 0),
+      stddev_group_(s.has("minibatch-stddev") ? std::max<std::int64_t>(1, s.integer("minibatch-stddev")) : 1),
+      clip_(s.has("clip") ? s.number("clip") : 0),
       ema_decay_(s.number("ema")),
       opt_g_(optimizer(g_.state("G."), s, lr_of_g(s))),
       opt_d_(optimizer(state_of_d(), s, s.number("lr"))) {
   copy_state(g_ema_.state(), g_.state());
   g_ema_.set_training(false);
+}
+
+void AdversarialModel::check_batch(std::int64_t images) const {
+  const std::int64_t packed = critic_input_.packed(), divisor = packed * stddev_group_;
+  require(images % divisor == 0, "--batch: found {}, expected a multiple of {}: --pac {} and --minibatch-stddev {}",
+          images, divisor, packed, stddev_group_);
 }
 
 Tensor AdversarialModel::noise(std::int64_t n) const {

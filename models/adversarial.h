@@ -8,6 +8,7 @@
 #include "engine/optim.h"
 #include "losses/adversarial.h"
 #include "losses/penalty.h"
+#include "models/critic_input.h"
 #include "models/model.h"
 
 namespace duel {
@@ -16,7 +17,7 @@ namespace duel {
 struct AdversarialRecipe {
   std::string loss = "non-saturating";  // minimax, non-saturating, wasserstein, least-squares, hinge
   std::string codes = "0-1-1";          // of the least-squares loss
-  std::string penalty = "none";         // gp (1-centred), gp0 (0-centred), r1
+  std::string penalty = "none";         // gp (1-centred), gp0 (0-centred), dragan, r1, r2, r1+r2
   std::string lambda = "10";            // weight of the penalty
   std::string clip = "0";               // D's weights are clipped to [-clip, clip]; 0: not
   std::string norm = "batch";           // in D: batch, none
@@ -27,25 +28,32 @@ struct AdversarialRecipe {
 };
 
 // The options, part by part; a model offers those of the parts that it uses.
-std::vector<Setting> objective_settings(const AdversarialRecipe& r);  // loss, codes
+std::vector<Setting> objective_settings(const AdversarialRecipe& r);  // loss, codes, smoothing
 std::vector<Setting> penalty_settings(const AdversarialRecipe& r);    // penalty, lambda, clip
 std::vector<Setting> training_settings(const AdversarialRecipe& r);   // n-critic, optimizer, its numbers, z-dim, ema
-std::vector<Setting> dcgan_settings(const AdversarialRecipe& r);      // norm, width
+std::vector<Setting> critic_settings();                               // spectral-norm, minibatch-stddev
+std::vector<Setting> dcgan_settings(const AdversarialRecipe& r);      // norm, width, critic_settings()
+// For models whose D gets what show() makes of images: instance noise, augment; and, of those without labels, pac.
+std::vector<Setting> shown_settings();
+std::vector<Setting> packing_settings();
 std::vector<Setting> join_settings(std::vector<std::vector<Setting>> parts);
 
 // The loss of the option "loss".
 class Objective {
  public:
-  explicit Objective(const Settings& s);
+  explicit Objective(const Settings& s);  // error: --smoothing with a loss that has no probabilities
   Tensor discriminator(const Tensor& d_real, const Tensor& d_fake) const;
   Tensor generator(const Tensor& d_fake) const;
-  // What D was asked for, on the average: a probability where the loss is logistic, a score otherwise.
+  // What D answers, on the average: a probability where the loss is logistic, a score otherwise.
   Tensor shown(const Tensor& d) const;
   bool is_wasserstein() const { return loss_ == "wasserstein"; }
 
  private:
+  bool is_logistic() const { return loss_ == "minimax" || loss_ == "non-saturating"; }
+
   std::string loss_;
   LeastSquaresCodes codes_;
+  double smoothing_;
 };
 
 // The penalty of the option "penalty"; an empty Tensor where there is none.
@@ -67,6 +75,7 @@ void check_bounds(const std::string& model, const Settings& s);
 class AdversarialModel : public Model {
  public:
   std::int64_t batches_per_step() const override { return n_critic_; }
+  void check_batch(std::int64_t images) const override;
   // (n, z-dim and then the columns of codes()): N(0, 1), categories all equally likely, numbers uniform in their range.
   Tensor noise(std::int64_t n) const override;
   Tensor sample(const Tensor& z) override;
@@ -78,17 +87,20 @@ class AdversarialModel : public Model {
     Net g, g_ema;  // noise -> images (N,H,W,C); of one form
     Net d;
     std::vector<Part> heads = {};  // what else D's optimizer moves, and the state names so: "Q"
-    Shape d_input = {};            // of a sample; empty: an image
+    Shape d_input = {};            // of a sample; empty: what show() makes of an image
   };
   AdversarialModel(const DataShape& data, const Settings& s, Nets nets);
 
   Code class_code() const { return {"class", z_dim_, data_.classes, true}; }  // the first code
+  // What D sees of images, real or generated; with --pac several at once.
+  Tensor show(const Tensor& images) const { return critic_input_(images); }
 
   // One step of D and its heads, or of G and its average, down the gradient of the loss.
   void step_d(const Tensor& loss);
   void step_g(const Tensor& loss);
 
   DataShape data_;
+  CriticInput critic_input_;
   Shape d_input_;
   std::int64_t z_dim_;
   Net g_, g_ema_, d_;
@@ -97,7 +109,7 @@ class AdversarialModel : public Model {
  private:
   State state_of_d() const;
 
-  std::int64_t n_critic_;
+  std::int64_t n_critic_, stddev_group_;
   double clip_, ema_decay_;
   std::unique_ptr<Optimizer> opt_g_, opt_d_;
 };

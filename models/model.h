@@ -40,6 +40,7 @@ class Settings {
   double number(const std::string& name) const;
   std::int64_t integer(const std::string& name) const;
   const std::string& word(const std::string& name) const;
+  bool has(const std::string& name) const { return values_.count(name) > 0; }
   const std::map<std::string, std::string>& values() const { return values_; }
 
  private:
@@ -54,6 +55,8 @@ class Model {
   // images alone; else every batch has its labels. So batches.back() is the one to learn labels from.
   virtual Metrics step(std::span<const Batch> batches) = 0;
   virtual std::int64_t batches_per_step() const { return 1; }
+  // Error: the model cannot be trained with batches of so many images.
+  virtual void check_batch(std::int64_t images) const { (void)images; }
   // Noise for n samples, from the current context; and images (n,H,W,C) in [-1, 1] for it.
   virtual Tensor noise(std::int64_t n) const = 0;
   virtual Tensor sample(const Tensor& z) = 0;

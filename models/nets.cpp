@@ -28,8 +28,16 @@ Pyramid pyramid(std::int64_t size, std::int64_t width) {
 
 }  // namespace
 
+CriticOptions critic_options(const Settings& s) {
+  const auto whole = [&](const char* name, std::int64_t otherwise) {
+    return s.has(name) ? s.integer(name) : otherwise;
+  };
+  return {.spectral_norm = s.has("spectral-norm") && s.word("spectral-norm") == "yes",
+          .stddev_group = whole("minibatch-stddev", 0),
+          .pac = whole("pac", 1)};
+}
 DcganOptions dcgan_options(const Settings& s, bool norm) {
-  return {.width = s.integer("width"), .z_dim = s.integer("z-dim"), .norm = norm};
+  return {.width = s.integer("width"), .z_dim = s.integer("z-dim"), .norm = norm, .critic = critic_options(s)};
 }
 
 Net dcgan_generator(std::int64_t size, std::int64_t channels, const DcganOptions& o) {
@@ -47,13 +55,34 @@ Net dcgan_generator(std::int64_t size, std::int64_t channels, const DcganOptions
 
 Net dcgan_critic(std::int64_t size, std::int64_t channels, const DcganOptions& o) {
   const Pyramid p = pyramid(size, o.width);
-  Net d(o.norm ? init_dcgan : init_kaiming);
-  d.conv(channels, p.channels.back(), 4, 2, 1, Act::leaky_relu, !o.norm);
+  const bool norm = o.norm && !o.critic.spectral_norm;
+  Net d(norm ? init_dcgan : init_kaiming);
+  d.spectral_norm(o.critic.spectral_norm);
+  d.conv(o.critic.pac * channels, p.channels.back(), 4, 2, 1, Act::leaky_relu, !norm);
   for (std::size_t i = p.channels.size() - 1; i > 0; --i) {
-    d.conv(p.channels[i], p.channels[i - 1], 4, 2, 1, o.norm ? Act::none : Act::leaky_relu, !o.norm);
-    if (o.norm) d.batch_norm(p.channels[i - 1], Act::leaky_relu);
+    d.conv(p.channels[i], p.channels[i - 1], 4, 2, 1, norm ? Act::none : Act::leaky_relu, !norm);
+    if (norm) d.batch_norm(p.channels[i - 1], Act::leaky_relu);
   }
-  return d.conv(p.channels[0], o.outputs, p.base, 1, 0, Act::none, !o.norm).flatten();
+  const std::int64_t seen = add_stddev(d, p.channels[0], o.critic);
+  return d.conv(seen, o.outputs, p.base, 1, 0, Act::none, !norm).flatten();
+}
+
+std::int64_t add_stddev(Net& d, std::int64_t channels, const CriticOptions& o) {
+  if (o.stddev_group == 0) return channels;
+  d.apply(fmt::format("minibatch stddev of {}", o.stddev_group),
+          [group = o.stddev_group](const Tensor& x) { return minibatch_stddev(x, group); });
+  return channels + 1;
+}
+Tensor minibatch_stddev(const Tensor& x, std::int64_t most) {
+  const std::int64_t n = x.dim(0), group = std::min(most, n), groups = n / group;
+  require(n == group * groups, "[minibatch_stddev] {} samples, expected a multiple of {}", n, group);
+  const Tensor wide = widen(reshape(x, {group, groups, x.size() / n}));
+  const Tensor deviation = mean(sqrt(variance(wide, {0}) + 1e-8), {1});  // (M); the root has a slope at 0
+  Shape channel = x.shape();
+  channel[x.rank() - 1] = 1;
+  const std::int64_t positions = channel.size() / n;
+  const Tensor y = broadcast_to(reshape(deviation, {1, groups, 1}), {group, groups, positions});
+  return concat({x, convert(reshape(y, channel), x.dtype())}, -1);
 }
 
 }  // namespace duel

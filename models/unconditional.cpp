@@ -16,8 +16,7 @@ class UnconditionalGan : public AdversarialModel {
   Metrics step(std::span<const Batch> batches) override {
     Tensor loss_d, loss_penalty, d_real, d_fake;
     for (const Batch& batch : batches) {
-      const Tensor& x = batch.images;
-      Tensor x_fake = detach(g_(noise(x.dim(0))));
+      Tensor x = show(batch.images), x_fake = show(detach(g_(noise(batch.size()))));
       d_real = d_(x);
       d_fake = d_(x_fake);
       loss_d = objective_.discriminator(d_real, d_fake);
@@ -25,7 +24,7 @@ class UnconditionalGan : public AdversarialModel {
       if (loss_penalty) loss_d = loss_d + loss_penalty;
       step_d(loss_d);
     }
-    Tensor loss_g = objective_.generator(d_(g_(noise(batches[0].size()))));
+    Tensor loss_g = objective_.generator(d_(show(g_(noise(batches[0].size())))));
     step_g(loss_g);
 
     NoGrad off;
@@ -50,7 +49,8 @@ ModelInfo unconditional_gan(const std::string& name, const std::string& summary,
           summary,
           paper,
           64,
-          join_settings({objective_settings(recipe), penalty_settings(recipe), training_settings(recipe), of_nets}),
+          join_settings({objective_settings(recipe), penalty_settings(recipe), training_settings(recipe), of_nets,
+                         shown_settings(), packing_settings()}),
           [name, make = std::move(make)](const DataShape& data, const Settings& s) {
             check_bounds(name, s);
             return std::make_unique<UnconditionalGan>(data, s, make(data, s));

@@ -74,7 +74,8 @@ void reductions(Rows& t) {
     t.push_back({"max", "", {shape}, [axes = axes](In x) { return max(x[0], axes); }});
     t.push_back({"min", "kept", {shape}, [axes = axes](In x) { return min(x[0], axes, keep_axes); }});
   }
-  t.push_back({"sum", "variance", {{4, 6}}, [](In x) { return variance(x[0], {1}, drop_axes, 1); }});
+  t.push_back({"variance", "of samples", {{4, 6}}, [](In x) { return variance(x[0], {1}, drop_axes, 1); }});
+  t.push_back({"variance", "kept", {{3, 2, 5}}, [](In x) { return square(variance(x[0], {0, 2}, keep_axes)); }});
   t.push_back({"sum", "long", {{1, 70000}}, [](In x) { return square(mean(x[0], {1})); }});
   t.push_back({"sum", "tall", {{3000, 5}}, [](In x) { return square(sum(x[0], {0})); }});
   t.push_back({"argmax", "", {{4, 5, 3}}, [](In x) { return argmax(x[0], 1); }, Domain::normal, false});

@@ -49,7 +49,8 @@ class ByBrightness : public Model {
     const Tensor level = mean(images, {1, 2, 3}, keep_axes);  // -1 .. 1
     std::vector<Tensor> scores;
     for (std::int64_t k = 0; k < answers_; ++k)
-      scores.push_back(-abs(reshape(level, {images.dim(0), 1}) - (-1 + (2.0 * static_cast<double>(k) + 1) / static_cast<double>(answers_))));
+      scores.push_back(-abs(reshape(level, {images.dim(0), 1}) -
+                            (-1 + (2.0 * static_cast<double>(k) + 1) / static_cast<double>(answers_))));
     return concat(scores, 1);
   }
 
