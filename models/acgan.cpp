@@ -17,8 +17,8 @@ class Acgan : public AdversarialModel {
     Tensor loss_d, loss_class, loss_penalty;
     Answer real, fake;
     for (const Batch& batch : batches) {
-      const Tensor &x = batch.images, &c = batch.labels;
-      const Tensor z = noise(x.dim(0)), x_fake = detach(g_(z));
+      const Tensor x = show(batch.images), c = batch.labels;
+      const Tensor z = noise(batch.size()), x_fake = show(detach(g_(z)));
       real = ask(x);
       fake = ask(x_fake);
       // Eq. 2 and 3. The images of G count for the class, too: D is trained to maximise L_S + L_C over both.
@@ -30,7 +30,7 @@ class Acgan : public AdversarialModel {
       step_d(loss_d);
     }
     const Tensor z = noise(batches[0].size());
-    const Answer made = ask(g_(z));
+    const Answer made = ask(show(g_(z)));
     const Tensor loss_g = objective_.generator(made.source) + weight_ * cross_entropy(made.classes, class_of(z));
     step_g(loss_g);
 
@@ -81,7 +81,8 @@ ModelInfo acgan_model() {
           "GAN with an auxiliary classifier: images of an asked class",
           "Odena et al. 2017",
           64,
-          join_settings({objective_settings(r), penalty_settings(r), training_settings(r), dcgan_settings(r), own}),
+          join_settings({objective_settings(r), penalty_settings(r), training_settings(r), dcgan_settings(r),
+                         shown_settings(), own}),
           [](const DataShape& data, const Settings& s) {
             check_square("acgan", data);
             check_bounds("acgan", s);

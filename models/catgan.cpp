@@ -21,19 +21,19 @@ class Catgan : public AdversarialModel {
     const Batch& labelled = batches.back();
     Tensor loss_d, loss_class, sure, even, unsure;
     for (const Batch& batch : batches.first(static_cast<std::size_t>(batches_per_step()))) {
-      const Tensor a = d_(batch.images), a_fake = d_(detach(g_(noise(batch.size()))));
+      const Tensor a = d_(show(batch.images)), a_fake = d_(show(detach(g_(noise(batch.size())))));
       sure = conditional_entropy(a);
       even = marginal_entropy(a);
       unsure = conditional_entropy(a_fake);
       loss_d = sure - even - unsure;
       if (labelled.labels) {
-        loss_class = cross_entropy(d_(labelled.images), labelled.labels);
+        loss_class = cross_entropy(d_(show(labelled.images)), labelled.labels);
         loss_d = loss_d + lambda_ * loss_class;
       }
       step_d(loss_d);
     }
 
-    const Tensor a = d_(g_(noise(batches[0].size())));
+    const Tensor a = d_(show(g_(noise(batches[0].size()))));
     const Tensor loss_g = conditional_entropy(a) - marginal_entropy(a);
     step_g(loss_g);
 
@@ -93,7 +93,7 @@ ModelInfo catgan_model() {
           "GAN that clusters images, or classifies them with few labels",
           "Springenberg 2016",
           100,
-          join_settings({training_settings(r), own}),
+          join_settings({training_settings(r), shown_settings(), own}),
           [](const DataShape& data, const Settings& s) { return std::make_unique<Catgan>(data, s); },
           Labels::few};
 }

@@ -22,9 +22,9 @@ class Cgan : public AdversarialModel {
   Metrics step(std::span<const Batch> batches) override {
     Tensor loss_d, loss_penalty, d_real, d_fake;
     for (const Batch& batch : batches) {
-      const Tensor &x = batch.images, y = one_hot(batch.labels, data_.classes);
+      const Tensor x = show(batch.images), y = one_hot(batch.labels, data_.classes);
       const Critic d = [&](const Tensor& image) { return d_(with_class_maps(image, y)); };  // D(x|y)
-      const Tensor z = normal({x.dim(0), z_dim_}), x_fake = detach(g_(concat({z, y}, 1)));
+      const Tensor z = normal({x.dim(0), z_dim_}), x_fake = show(detach(g_(concat({z, y}, 1))));
       d_real = d(x);
       d_fake = d(x_fake);
       loss_d = objective_.discriminator(d_real, d_fake);
@@ -33,7 +33,7 @@ class Cgan : public AdversarialModel {
       step_d(loss_d);
     }
     const Tensor zy = noise(batches[0].size()), y = slice(zy, 1, z_dim_, z_dim_ + data_.classes);
-    const Tensor loss_g = objective_.generator(d_(with_class_maps(g_(zy), y)));
+    const Tensor loss_g = objective_.generator(d_(with_class_maps(show(g_(zy)), y)));
     step_g(loss_g);
 
     NoGrad off;
@@ -70,7 +70,8 @@ ModelInfo cgan_model() {
           "conditional GAN: images of an asked class",
           "Mirza and Osindero 2014",
           64,
-          join_settings({objective_settings(r), penalty_settings(r), training_settings(r), dcgan_settings(r)}),
+          join_settings(
+              {objective_settings(r), penalty_settings(r), training_settings(r), dcgan_settings(r), shown_settings()}),
           [](const DataShape& data, const Settings& s) {
             check_square("cgan", data);
             check_bounds("cgan", s);

@@ -22,19 +22,22 @@ class Infogan : public AdversarialModel {
         lambda_(s.number("info-weight")),
         lambda_numbers_(s.number("number-weight")),
         objective_(s),
+        penalty_(s),
         score_(heads_[0].net),
         q_(heads_[1].net) {}
 
   Metrics step(std::span<const Batch> batches) override {
-    Tensor loss_d, d_real, d_fake;
+    Tensor loss_d, loss_penalty, d_real, d_fake;
     for (const Batch& batch : batches) {
-      const Tensor z = noise(batch.size()), f_fake = d_(detach(g_(z)));
-      d_real = score_(d_(batch.images));
+      const Tensor z = noise(batch.size()), x = show(batch.images), x_fake = show(detach(g_(z))), f_fake = d_(x_fake);
+      d_real = score_(d_(x));
       d_fake = score_(f_fake);
       loss_d = objective_.discriminator(d_real, d_fake) - information(z, f_fake).weighted;  // Q moves with D
+      loss_penalty = penalty_([this](const Tensor& at) { return score_(d_(at)); }, x, x_fake);
+      if (loss_penalty) loss_d = loss_d + loss_penalty;
       step_d(loss_d);
     }
-    const Tensor z = noise(batches[0].size()), f = d_(g_(z));
+    const Tensor z = noise(batches[0].size()), f = d_(show(g_(z)));
     const Information l_i = information(z, f);
     const Tensor loss_g = objective_.generator(score_(f)) - l_i.weighted;  // eq. 6
     step_g(loss_g);
@@ -43,6 +46,7 @@ class Infogan : public AdversarialModel {
     Metrics m{{"loss_d", loss_d}, {"loss_g", loss_g}};
     if (l_i.category) m.push_back({"info_category", l_i.category});
     if (l_i.numbers) m.push_back({"info_numbers", l_i.numbers});
+    if (loss_penalty) m.push_back({"loss_penalty", loss_penalty});
     m.push_back({"d_real", objective_.shown(d_real)});
     m.push_back({"d_fake", objective_.shown(d_fake)});
     return m;
@@ -91,6 +95,8 @@ class Infogan : public AdversarialModel {
     of_g.z_dim += codes;
     of_d.outputs = features;
     Net d = dcgan_critic(data.height, data.channels, of_d), score(init_dcgan), q(init_dcgan);
+    score.spectral_norm(of_d.critic.spectral_norm);
+    q.spectral_norm(of_d.critic.spectral_norm);
     if (of_d.norm)
       d.batch_norm(features, Act::leaky_relu);
     else
@@ -106,6 +112,7 @@ class Infogan : public AdversarialModel {
   std::int64_t categories_, numbers_;
   double lambda_, lambda_numbers_;
   Objective objective_;
+  Penalty penalty_;
   Net score_, q_;
 };
 
@@ -122,9 +129,11 @@ ModelInfo infogan_model() {
           "GAN whose codes come to mean something, without labels",
           "Chen et al. 2016",
           64,
-          join_settings({objective_settings(r), training_settings(r), dcgan_settings(r), own}),
+          join_settings({objective_settings(r), penalty_settings(r), training_settings(r), dcgan_settings(r),
+                         shown_settings(), own}),
           [](const DataShape& data, const Settings& s) {
             check_square("infogan", data);
+            check_bounds("infogan", s);
             require(s.integer("categories") + s.integer("numbers") > 0,
                     "infogan: --categories 0 with --numbers 0: there is no code; dcgan does without");
             return std::make_unique<Infogan>(data, s);

@@ -30,16 +30,16 @@ class Sgan : public AdversarialModel {
     const Batch& labelled = batches.back();
     Tensor loss_d, loss_class, d_real, d_fake;
     for (const Batch& batch : batches.first(static_cast<std::size_t>(batches_per_step()))) {
-      const Tensor& x = batch.images;
-      d_real = logsumexp(answers_(d_(x)));  // log Z(x)
-      d_fake = logsumexp(answers_(d_(detach(g_(noise(batch.size()))))));
-      loss_class = cross_entropy(answers_(d_(labelled.images)), labelled.labels);
+      const Critic log_z = [this](const Tensor& at) { return logsumexp(answers_(d_(at))); };
+      const Tensor x = show(batch.images), x_fake = show(detach(g_(noise(batch.size()))));
+      d_real = log_z(x);
+      d_fake = log_z(x_fake);
+      loss_class = cross_entropy(answers_(d_(show(labelled.images))), labelled.labels);
       loss_d = loss_class + unlabelled_weight_ * 0.5 * logistic_discriminator(d_real, d_fake);
       step_d(loss_d);
     }
-    const Tensor& x = batches[0].images;
-    const Tensor f_fake = d_(g_(noise(x.dim(0))));
-    const Tensor loss_g = feature_matching_ ? feature_matching(features_of(x), f_fake)
+    const Tensor f_fake = d_(show(g_(noise(batches[0].size()))));
+    const Tensor loss_g = feature_matching_ ? feature_matching(features_of(show(batches[0].images)), f_fake)
                                             : non_saturating_generator(logsumexp(answers_(f_fake)));
     step_g(loss_g);
 
@@ -110,7 +110,7 @@ ModelInfo sgan_model() {
           "semi-supervised GAN: a classifier from few labels",
           "Salimans et al. 2016",
           100,
-          join_settings({training_settings(r), own}),
+          join_settings({training_settings(r), shown_settings(), own}),
           [](const DataShape& data, const Settings& s) {
             require(data.classes > 0, "sgan: there are no labels to learn from; catgan does without");
             return std::make_unique<Sgan>(data, s);
