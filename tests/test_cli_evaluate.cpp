@@ -42,7 +42,7 @@ TEST_CASE("evaluation: the command measures samples, keeps its judge and gives t
   CHECK(figures["judge_frechet_distance"]["samples"] > figures["judge_frechet_distance"]["real"]);
   CHECK(figures["judge_frechet_distance"]["naive"] > figures["judge_frechet_distance"]["real"]);
   CHECK(figures["coverage"]["real"] > figures["coverage"]["samples"]);
-  CHECK(figures["kernel_distance"]["standard_error"] > 0);
+  CHECK(figures["kernel_distance"]["standard_error"]["real"] > 0);
   CHECK(figures["classes_covered"]["real"] == 10);
   CHECK(json["class_shares"]["real"].size() == 10);
   CHECK(page.find("src=\"http") == page.npos);
@@ -63,6 +63,11 @@ TEST_CASE("evaluation: the command measures samples, keeps its judge and gives t
   CHECK(run_well(in, {"evaluate", "a", "--count", "60"}).out.find("judge: trained anew") != std::string::npos);
   CHECK(read_text(in.path / "a/evaluation.json") == json_text);
 
+  std::string config = read_text(in.path / "a/config.json");
+  config.replace(config.find("\"limit\": 300"), 12, "\"limit\": 200");
+  fs::copy(in.path / "a", in.path / "other", fs::copy_options::recursive);
+  write_file_atomically(in.path / "other/config.json", config);
+  check_refused(in, {"evaluate", "other"}, "other: the run's data have changed: digest ");
   check_refused(in, {"evaluate", "a", "--count", "20000"}, "--count: found 20000, expected at most 300");
   check_refused(in, {"evaluate", "a", "--count", "3"}, "--count: found '3', expected a whole number from 16");
   check_refused(in, {"evaluate", "a", "--out", "nowhere"}, "--out nowhere: expected a folder that is there");

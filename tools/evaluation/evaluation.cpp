@@ -29,19 +29,18 @@ std::vector<Figure> empty_figures(bool classes, std::int64_t of_classes) {
   return out;
 }
 
-// The values in the order of empty_figures.
-struct Values {
-  std::vector<double> value;
-  double kernel_error = 0;
-};
-Values values_of(const Seen& real, const std::vector<std::vector<float>>& real_radii, const Seen& seen,
-                 const std::optional<ClassShares>& shares) {
+// In the order of empty_figures.
+std::vector<Estimate> values_of(const Seen& real, const std::vector<std::vector<float>>& real_radii, const Seen& seen,
+                                const std::optional<ClassShares>& shares) {
   const Estimate kernel = kernel_distance(seen.features, real.features);
   const Overlap o = overlap(real.features, real_radii, seen.features);
-  Values out{{frechet_distance(seen.features, real.features), 1000 * kernel.value, o.precision, o.recall, o.density,
-              o.coverage},
-             1000 * kernel.error};
-  if (shares) out.value.insert(out.value.end(), {static_cast<double>(shares->covered), shares->divergence});
+  std::vector<Estimate> out{{frechet_distance(seen.features, real.features)},
+                            {1000 * kernel.value, 1000 * kernel.error},
+                            {o.precision},
+                            {o.recall},
+                            {o.density},
+                            {o.coverage}};
+  if (shares) out.insert(out.end(), {{static_cast<double>(shares->covered)}, {shares->divergence}});
   return out;
 }
 
@@ -94,16 +93,15 @@ void measure(Evaluation& e, const Compared& images, const ChainNet& net) {
   const auto real_radii = radii(real.features, {precision_k, density_k});
   e.figures = empty_figures(classes, net.classes());
   Seen seen_samples;
-  for (double Figure::*column : {&Figure::samples, &Figure::real, &Figure::naive}) {
+  for (Estimate Figure::*column : {&Figure::samples, &Figure::real, &Figure::naive}) {
     const bool of_samples = column == &Figure::samples;
     Seen seen = see(net, of_samples ? images.samples : column == &Figure::real ? images.real : images.naive);
     std::optional<ClassShares> shares;
     if (classes) shares = class_shares(seen.answers, images.held_out.labels, net.classes());
-    const Values v = values_of(real, real_radii, seen, shares);
-    for (std::size_t i = 0; i < e.figures.size(); ++i) e.figures[i].*column = v.value[i];
+    const std::vector<Estimate> v = values_of(real, real_radii, seen, shares);
+    for (std::size_t i = 0; i < e.figures.size(); ++i) e.figures[i].*column = v[i];
     if (!of_samples) continue;
     e.shares = shares;
-    e.figures[1].error = v.kernel_error;
     seen_samples = std::move(seen);
   }
   compare_with_training(e, images, net, seen_samples.features, real.features);

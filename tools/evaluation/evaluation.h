@@ -24,8 +24,9 @@ struct Figure {
   std::string name, meaning;
   enum class Better { lower, higher, near_real } better = Better::lower;
   int digits = 3;
-  double samples = 0, real = 0, naive = 0;  // the last two: of as many training images, and of the naive generator
-  double error = 0;                         // standard error of `samples`; 0: not known
+  // Of the samples, of as many training images, and of the naive generator; standard errors where they are known, else
+  // 0.
+  Estimate samples = {}, real = {}, naive = {};
 };
 
 // How near samples are to training images in feature space: the median of the distances to the nearest one, and the
@@ -67,7 +68,8 @@ std::string to_text(const Evaluation& evaluation);
 std::string to_json(const Evaluation& evaluation);
 std::string to_page(const Evaluation& evaluation, const std::filesystem::path& neighbours);
 
-// A figure's number as it is shown.
-std::string shown(const Figure& figure, double value);
+// A figure's number as it is shown, and its standard error: " ± 0.123", or nothing.
+std::string shown(const Figure& figure, const Estimate& value);
+std::string shown_error(const Figure& figure, const Estimate& value);
 
 }  // namespace duel

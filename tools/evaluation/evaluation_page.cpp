@@ -51,8 +51,8 @@ std::string judge_words(const Evaluation& e) {
 
 std::string heading(const Evaluation& e) {
   return fmt::format(
-      "<header><h1>{} <span>on</span> {}</h1><p class=\"lead\">{} ({}), after {} steps.</p>"
-      "<p class=\"state\"><i></i>{} samples of seed {} against as many {}; measured by {}.</p></header>",
+      "<header><h1>{} <span>on</span> {}</h1><p class=\"lead\">{} ({}), after {} steps.</p><p "
+      "class=\"state\"><i></i>{} samples of seed {} against as many {}; measured by {}.</p></header>",
       escaped(e.subject.model), escaped(e.subject.data), escaped(e.subject.summary), escaped(e.subject.paper),
       grouped(e.subject.step), grouped(e.count), e.seed, escaped(e.reference), judge_words(e));
 }
@@ -77,22 +77,21 @@ std::string better(Figure::Better b) {
 
 std::string figures(const Evaluation& e) {
   std::string rows;
-  for (const Figure& f : e.figures)
-    rows += fmt::format(
-        "<tr><th scope=\"row\"><span>{}</span><small>{}; {}</small></th><td>{}{}</td><td>{}</td><td>{}</td></tr>",
-        escaped(f.name), escaped(f.meaning), better(f.better), shown(f, f.samples),
-        f.error > 0 ? fmt::format(" <small>± {:.{}f}</small>", f.error, f.digits) : "", shown(f, f.real),
-        shown(f, f.naive));
+  for (const Figure& f : e.figures) {
+    rows += fmt::format("<tr><th scope=\"row\"><span>{}</span><small>{}; {}</small></th>", escaped(f.name),
+                        escaped(f.meaning), better(f.better));
+    for (const Estimate& v : {f.samples, f.real, f.naive})
+      rows += fmt::format("<td>{}<small>{}</small></td>", shown(f, v), shown_error(f, v));
+    rows += "</tr>";
+  }
   return fmt::format(
-      "<section aria-labelledby=\"h-figures\"><h2 id=\"h-figures\">Figures</h2><table class=\"scores\"><thead><tr>"
-      "<th></th><th scope=\"col\">Samples</th><th scope=\"col\">Real images</th><th "
-      "scope=\"col\">Naive</th></tr></thead>"
-      "<tbody>{}</tbody></table><p class=\"note\">Each column is {} images against as many {}, the same ones for all. "
-      "Real images are of the "
-      "training set: what a perfect generator would attain. Naive images are drawn from a Gaussian fitted to the first "
-      "50 "
-      "principal components of the pixels. The distances depend on the number of images and on the features; they "
-      "are no FID and compare with nothing but evaluations of the same data and count.</p></section>",
+      "<section aria-labelledby=\"h-figures\"><h2 id=\"h-figures\">Figures</h2><table "
+      "class=\"scores\"><thead><tr><th></th><th scope=\"col\">Samples</th><th scope=\"col\">Real images</th><th "
+      "scope=\"col\">Naive</th></tr></thead><tbody>{}</tbody></table><p class=\"note\">Each column is {} images "
+      "against as many {}, the same ones for all. Real images are of the training set: what a perfect generator "
+      "would attain. Naive images are drawn from a Gaussian fitted to the first 50 principal components of the "
+      "pixels. The distances depend on the number of images and on the features; they are no FID and compare with "
+      "nothing but evaluations of the same data and count.</p></section>",
       rows, grouped(e.count), escaped(e.reference));
 }
 
@@ -127,8 +126,8 @@ std::string code_table(const Evaluation& e, const CodeAgreement& c) {
     rows += bar_row(c.is_class ? meant : fmt::format("{} → {}", v, meant), percent(c.by_value[v]), c.by_value[v], -1);
   }
   return fmt::format(
-      "<div><h3>{} {}</h3><table class=\"bars\">{}</table><p class=\"note\">Part of {} samples a value that are "
-      "of the class {}.</p></div>",
+      "<div><h3>{} {}</h3><table class=\"bars\">{}</table><p class=\"note\">Part of {} samples a value that are of "
+      "the class {}.</p></div>",
       escaped(c.is_class ? "Asked for a class: right" : fmt::format("Code {}:", c.name)), percent(c.accuracy, 2), rows,
       grouped(c.each), c.is_class ? "asked for" : "that fits the value best, one to one");
 }
@@ -152,16 +151,13 @@ std::string classes(const Evaluation& e) {
 std::string neighbours(const Evaluation& e, const std::filesystem::path& file) {
   const Copying& c = e.copying;
   return fmt::format(
-      "<section aria-labelledby=\"h-near\"><h2 id=\"h-near\">Nearest training images</h2><div class=\"beside\"><figure>"
-      "<div class=\"frame\"><img src=\"data:image/png;base64,{}\" alt=\"Samples in the first column, each followed by "
-      "the "
-      "training images nearest to it\"></div></figure><div><p>A row a sample: the sample, a gap, and the training "
-      "images "
-      "nearest to it in the space of the features, the nearest first.</p><p class=\"note\">The nearest of {} training "
-      "images "
-      "is at {:.3f} in the median of {} samples, and at {:.3f} for held-out images. The ratio is <b>{:.2f}</b>; far "
-      "below "
-      "1 it would hint at copies.</p></div></div></section>",
+      "<section aria-labelledby=\"h-near\"><h2 id=\"h-near\">Nearest training images</h2><div "
+      "class=\"beside\"><figure><div class=\"frame\"><img src=\"data:image/png;base64,{}\" alt=\"Samples in the "
+      "first column, each followed by the training images nearest to it\"></div></figure><div><p>A row a sample: "
+      "the sample, a gap, and the training images nearest to it in the space of the features, the nearest "
+      "first.</p><p class=\"note\">The nearest of {} training images is at {:.3f} in the median of {} samples, and "
+      "at {:.3f} for held-out images. The ratio is <b>{:.2f}</b>; far below 1 it would hint at "
+      "copies.</p></div></div></section>",
       base64(read_file(file)), grouped(c.train), c.median, grouped(c.samples), c.held_out_median, c.ratio());
 }
 
@@ -176,10 +172,9 @@ std::string left_out(const Evaluation& e) {
 
 std::string to_page(const Evaluation& e, const std::filesystem::path& file) {
   return fmt::format(
-             "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
-             "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"><title>{} on {}, "
-             "evaluated</title>"
-             "<style>{}{}</style></head>\n<body><main>",
+             "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" "
+             "content=\"width=device-width, initial-scale=1\"><title>{} on {}, "
+             "evaluated</title><style>{}{}</style></head>\n<body><main>",
              escaped(e.subject.model), escaped(e.subject.data), report_style, style) +
          heading(e) + key_figures(e) + left_out(e) + figures(e) + classes(e) + neighbours(e, file) +
          "<footer>Written by Duel " DUEL_VERSION

@@ -19,6 +19,9 @@ std::size_t width_of(const std::string& text) {
 std::string left(const std::string& text, std::size_t width) {
   return text + std::string(width > width_of(text) ? width - width_of(text) : 0, ' ');
 }
+std::string right(const std::string& text, std::size_t width) {
+  return std::string(width > width_of(text) ? width - width_of(text) : 1, ' ') + text;
+}
 
 std::string class_name(const Evaluation& e, int c) {
   if (c < 0) return "no class";
@@ -28,7 +31,10 @@ std::string class_name(const Evaluation& e, int c) {
 
 }  // namespace
 
-std::string shown(const Figure& f, double value) { return fmt::format("{:.{}f}", value, f.digits); }
+std::string shown(const Figure& f, const Estimate& v) { return fmt::format("{:.{}f}", v.value, f.digits); }
+std::string shown_error(const Figure& f, const Estimate& v) {
+  return v.error > 0 ? fmt::format(" ± {:.{}f}", v.error, f.digits) : "";
+}
 
 std::string to_text(const Evaluation& e) {
   std::string out = fmt::format("{} after {} steps: {} samples of seed {} against as many {}\n", e.subject.model,
@@ -36,12 +42,12 @@ std::string to_text(const Evaluation& e) {
   out += e.accuracy > 0
              ? fmt::format("{}: right about {:.2f} % of {} held-out images\n", e.judge, 100 * e.accuracy, e.tested)
              : fmt::format("features: {}\n", e.judge);
-  out += fmt::format("\n{}{:>16}{:>14}{:>14}\n", left("", 30), "samples", "real images", "naive");
+  out += fmt::format("\n{}{}{}{}\n", left("", 24), right("samples", 20), right("real images", 18), right("naive", 18));
   for (const Figure& f : e.figures) {
-    const std::string error = f.error > 0 ? fmt::format(" ± {:.{}f}", f.error, f.digits) : "";
-    const std::string value = shown(f, f.samples) + error;
-    out += left(f.name, 30) + std::string(16 > width_of(value) ? 16 - width_of(value) : 1, ' ') + value +
-           fmt::format("{:>14}{:>14}\n", shown(f, f.real), shown(f, f.naive));
+    const auto cell = [&](const Estimate& v, std::size_t width) {
+      return right(shown(f, v) + shown_error(f, v), width);
+    };
+    out += left(f.name, 24) + cell(f.samples, 20) + cell(f.real, 18) + cell(f.naive, 18) + "\n";
   }
   out += "real images: as many of the training set; naive: a Gaussian of 50 principal components\n";
   for (const CodeAgreement& c : e.codes) {
@@ -66,8 +72,10 @@ std::string to_text(const Evaluation& e) {
 std::string to_json(const Evaluation& e) {
   Json figures = Json::object();
   for (const Figure& f : e.figures) {
-    figures[f.key] = {{"samples", f.samples}, {"real", f.real}, {"naive", f.naive}};
-    if (f.error > 0) figures[f.key]["standard_error"] = f.error;
+    figures[f.key] = {{"samples", f.samples.value}, {"real", f.real.value}, {"naive", f.naive.value}};
+    if (f.samples.error > 0)
+      figures[f.key]["standard_error"] = {
+          {"samples", f.samples.error}, {"real", f.real.error}, {"naive", f.naive.error}};
   }
   Json json{
       {"model", e.subject.model}, {"data", e.subject.data},   {"step", e.subject.step},       {"count", e.count},

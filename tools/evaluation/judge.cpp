@@ -24,7 +24,7 @@ namespace fs = std::filesystem;
 
 constexpr const char* recipe = "1";  // another number for every change that makes other weights
 constexpr std::int64_t largest = 40, features = 128, batch = 128, epochs = 5;
-constexpr std::int64_t fewest_steps = 150, most_steps = 3000;
+constexpr std::int64_t fewest_steps = 300, most_steps = 3000;
 constexpr double learning_rate = 2e-3;
 
 ChainNet judge_net(const ImageSet& images) {
