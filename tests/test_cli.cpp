@@ -53,14 +53,14 @@ TEST_CASE("cli: a bad input gets one line and writes nothing") {
   check_refused(in, {"train"}, "gan, wgan-gp");
   check_refused(in, {"train", "gna"}, "model 'gna' is unknown, expected one of: gan, dcgan, ");
   check_refused(in, {"train", "--steps", "4", "gan"}, "option '--steps'");
-  check_refused(in, training("gan", "x", {"--lambda", "1"}), "option '--lambda' is unknown, expected one of: --help");
+  check_refused(in, training("gan", "x", {"--width", "4"}), "option '--width' is unknown, expected one of: --help");
   check_refused(in, training("gan", "x", {"more"}), "'more'");
   check_refused(in, training("gan", "x", {"--steps"}), "--steps: expected a value");
   check_refused(in, training("gan", "x", {"--steps", "0"}), "--steps: found '0', expected a whole number from 1");
   check_refused(in, training("gan", "x", {"--lr", "nan"}), "--lr: found 'nan'");
   check_refused(in, training("gan", "x", {"--seed", "-1"}), "--seed: found '-1'");
   check_refused(in, training("gan", "x", {"--device", "gpu"}), "expected one of: auto, cpu, cuda-host, cuda");
-  check_refused(in, training("gan", "x", {"--loss", "hinge"}), "expected one of: non-saturating, minimax");
+  check_refused(in, training("gan", "x", {"--loss", "logistic"}), "expected one of: non-saturating, minimax");
   check_refused(in, training("gan", "x", {"--batch", "97"}), "--batch: found 97, expected at most 96");
   check_refused(in, training("gan", "text/x", {}), "--out text/x");
   check_refused(in, training("gan", "text", {}), "--out text");
