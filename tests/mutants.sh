@@ -34,6 +34,12 @@ cpu@ops*,golden*,tape*@engine/tape.cpp@sum = sum ? add(sum, d[i]) : d[i];@sum = 
 cpu@ops*,golden*,tape*@kernels/norm_cpu.cpp@dv * gamma[i] - mean_dv[i] - (x[i] - mean[i]) * rstd[i] * mean_dvx[i]@dv * gamma[i] - mean_dv[i] - (x[i] - mean[i]) * mean_dvx[i]
 cpu@ops*,golden*,tape*@kernels/norm_cpu.cpp@products[i] += dv * ((x[i] - mean[i]) * rstd[i]);@products[i] += dv * ((x[i] + mean[i]) * rstd[i]);
 cpu@ops*,golden*,tape*@kernels/resize_cpu.cpp@2 * (n - 1) - i : i; }@2 * n - 1 - i : i; }
+cpu@ops*,golden*,tape*@engine/ops_reduce.cpp@(2 * scale) * centred()@(2 * scale) * detach(centred())
+cpu@regularisers*@engine/weight_form.cpp@detach(unit(matmul(u_, detach(matrix))))@unit(matmul(u_, matrix))
+cpu@regularisers*@engine/weight_form.cpp@ema_update({u_, v_}, {u, v}, 0);@assign(u_, u), assign(v_, v);
+cpu@regularisers*@models/critic_input.cpp@{0, 2, 3, 1, 4}@{0, 2, 3, 4, 1}
+cpu@regularisers*@models/critic_input.cpp@relu(1.0 - iteration_number()@(1.0 - iteration_number()
+cpu@regularisers*@losses/penalty.cpp@0.5 * sqrt(variance@sqrt(variance
 cpu@engines*@kernels/gpu/tuner.cpp@record.right = e <= tolerance;@record.right = e < 1e9;
 cpu@engines*@kernels/gpu/tuner.cpp@(i == 0 ? 1 : margin)@(i == 0 ? margin : 1)
 cpu@engines*@kernels/gpu/tuner.cpp@if (deterministic_) return wanted[0];@if (deterministic_) return wanted.back();
