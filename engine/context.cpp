@@ -52,6 +52,8 @@ void set_seed(std::uint64_t seed) {
   c.site = first_site_outside;
 }
 
+Tensor iteration() { return convert(current_context().step, default_float()); }
+
 Tensor normal(const Shape& shape, DType dtype) { return normal(shape, 0, 1, dtype); }
 Tensor normal(const Shape& shape, double mean, double deviation, DType dtype) {
   return draw(normal_op, kernels::Random::normal, shape, mean, deviation, dtype);

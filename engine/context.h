@@ -32,6 +32,9 @@ class ContextScope {
 // Seeds the draws made outside any Step: initial weights, samples. The sequence starts anew.
 void set_seed(std::uint64_t seed);
 
+// The number of this iteration, from 0; (1), off the tape. What varies with it is to be computed from this.
+Tensor iteration();
+
 // Normal with mean 0 and standard deviation 1; uniform in (low, high). The result is a constant.
 Tensor normal(const Shape& shape, DType dtype = default_float());
 Tensor normal(const Shape& shape, double mean, double deviation, DType dtype = default_float());

@@ -32,6 +32,7 @@ std::string describe_conv(const char* name, const Shape& w, const ConvOptions& o
   std::string s = fmt::format("{} {}x{}", name, w[1], w[2]);
   if (o.stride_h != 1) s += fmt::format(", stride {}", o.stride_h);
   if (o.pad_top != 0) s += fmt::format(", padding {}", o.pad_top);
+  if (o.groups != 1) s += fmt::format(", {} groups", o.groups);
   return s + followed_by(act);
 }
 
@@ -100,7 +101,13 @@ struct BatchNorm : Layer {
     state.push_back({prefix + "running_var", running.var});
   }
   std::string describe() const override { return "batch norm" + followed_by(act); }
+  void set_training(bool on) override { training = on; }
 };
+
+void check_groups(std::int64_t in, std::int64_t out, std::int64_t groups) {
+  require(groups >= 1 && in % groups == 0 && out % groups == 0, "net: {} groups for {} and {} channels", groups, in,
+          out);
+}
 
 struct Function : Layer {
   std::function<Tensor(const Tensor&)> f;
@@ -126,25 +133,29 @@ Net& Net::linear(std::int64_t in, std::int64_t out, Act act, bool bias) {
 }
 
 Net& Net::conv(std::int64_t in, std::int64_t out, std::int64_t kernel, std::int64_t stride, std::int64_t padding,
-               Act act, bool bias) {
+               Act act, bool bias, std::int64_t groups) {
+  check_groups(in, out, groups);
   auto layer = std::make_shared<Conv>();
-  const auto fan_in = static_cast<double>(in * kernel * kernel), fan_out = static_cast<double>(out * kernel * kernel);
-  layer->weight = parameter(initial({out, kernel, kernel, in}, init_, fan_in, fan_out, dtype_));
+  const std::int64_t taps = kernel * kernel;
+  const auto fan_in = static_cast<double>(in / groups * taps), fan_out = static_cast<double>(out / groups * taps);
+  layer->weight = parameter(initial({out, kernel, kernel, in / groups}, init_, fan_in, fan_out, dtype_));
   if (bias) layer->bias = parameter(initial_bias(out, init_, fan_in, dtype_));
-  layer->options = conv_options(stride, padding);
+  layer->options = conv_options(stride, padding, groups);
   layer->act = act;
   return add(std::move(layer));
 }
 
 Net& Net::conv_transpose(std::int64_t in, std::int64_t out, std::int64_t kernel, std::int64_t stride,
-                         std::int64_t padding, Act act, bool bias, std::int64_t output_padding) {
+                         std::int64_t padding, Act act, bool bias, std::int64_t output_padding, std::int64_t groups) {
+  check_groups(in, out, groups);
   auto layer = std::make_shared<ConvTranspose>();
   // Each output meets kernel^2 / stride^2 positions of the input.
   const double taps = static_cast<double>(kernel * kernel) / static_cast<double>(stride * stride);
-  const double fan_in = static_cast<double>(in) * taps, fan_out = static_cast<double>(out * kernel * kernel);
-  layer->weight = parameter(initial({in, kernel, kernel, out}, init_, fan_in, fan_out, dtype_));
+  const double fan_in = static_cast<double>(in / groups) * taps;
+  const auto fan_out = static_cast<double>(out / groups * kernel * kernel);
+  layer->weight = parameter(initial({in, kernel, kernel, out / groups}, init_, fan_in, fan_out, dtype_));
   if (bias) layer->bias = parameter(initial_bias(out, init_, fan_in, dtype_));
-  layer->options = conv_options(stride, padding);
+  layer->options = conv_options(stride, padding, groups);
   layer->output_padding = output_padding;
   layer->act = act;
   return add(std::move(layer));
@@ -179,13 +190,20 @@ Net& Net::apply(const std::string& name, std::function<Tensor(const Tensor&)> f)
   layer->f = std::move(f);
   return add(std::move(layer));
 }
+Net& Net::init(const Init& init) {
+  init_ = init;
+  return *this;
+}
 Net& Net::add(std::shared_ptr<Layer> layer) {
   layers_.push_back(std::move(layer));
   return *this;
 }
 
 Tensor Net::operator()(const Tensor& x) const {
-  Tensor y = x.dtype() == dtype_ ? convert(x, compute_) : x;  // indices, say, stay what they are
+  const Tensor y = run(x.dtype() == dtype_ ? convert(x, compute_) : x);  // indices, say, stay what they are
+  return y.dtype() == compute_ ? convert(y, dtype_) : y;
+}
+Tensor Net::run(Tensor y) const {
   for (std::size_t i = 0; i < layers_.size(); ++i) {
     // A convolution before a batch norm hands it the statistics of its result.
     const auto* conv = dynamic_cast<const Convolution*>(layers_[i].get());
@@ -199,7 +217,7 @@ Tensor Net::operator()(const Tensor& x) const {
       y = layers_[i]->forward(y);
     }
   }
-  return y.dtype() == compute_ ? convert(y, dtype_) : y;
+  return y;
 }
 
 State Net::state(const std::string& prefix) const {
@@ -237,8 +255,7 @@ std::vector<LayerSummary> Net::summary(const Shape& sample) {
 }
 
 void Net::set_training(bool on) {
-  for (const auto& layer : layers_)
-    if (auto* norm = dynamic_cast<BatchNorm*>(layer.get())) norm->training = on;
+  for (const auto& layer : layers_) layer->set_training(on);
 }
 
 void copy_state(const State& to, const State& from) {

@@ -33,6 +33,7 @@ class Layer {
   virtual Tensor forward(const Tensor& x) = 0;
   virtual void collect(const std::string& prefix, State& state) const { (void)prefix, (void)state; }
   virtual std::string describe() const { return "function"; }  // "conv 4x4, stride 2, leaky ReLU"
+  virtual void set_training(bool on) { (void)on; }             // of what differs: batch norm
 };
 
 // A layer as it acts on one sample.
@@ -54,15 +55,17 @@ class Net {
       : init_(init), dtype_(dtype), compute_(dtype == DType::f32 ? activation_type() : dtype) {}
 
   Net& linear(std::int64_t in, std::int64_t out, Act act = Act::none, bool bias = true);
-  // weights (out,k,k,in)
+  // weights (out,k,k,in/groups)
   Net& conv(std::int64_t in, std::int64_t out, std::int64_t kernel, std::int64_t stride, std::int64_t padding,
-            Act act = Act::none, bool bias = true);
-  // weights (in,k,k,out)
+            Act act = Act::none, bool bias = true, std::int64_t groups = 1);
+  // weights (in,k,k,out/groups)
   Net& conv_transpose(std::int64_t in, std::int64_t out, std::int64_t kernel, std::int64_t stride, std::int64_t padding,
-                      Act act = Act::none, bool bias = true, std::int64_t output_padding = 0);
+                      Act act = Act::none, bool bias = true, std::int64_t output_padding = 0, std::int64_t groups = 1);
   Net& batch_norm(std::int64_t channels, Act act = Act::none);
   Net& reshape(std::initializer_list<std::int64_t> sample);  // the shape of one sample
   Net& flatten();
+  Net& residual(Net branch);    // x + branch(x)
+  Net& init(const Init& init);  // the weights of the layers that follow
   Net& add(std::shared_ptr<Layer> layer);
   Net& apply(const std::string& name, std::function<Tensor(const Tensor&)> f);  // without parameters
 
@@ -75,6 +78,8 @@ class Net {
   void set_training(bool on);  // batch norm: the batch's statistics, or the running ones
 
  private:
+  friend struct Residual;
+  Tensor run(Tensor y) const;        // from and to the type of the activations
   Tensor parameter(Tensor w) const;  // with a copy in the type that the net computes in
 
   Init init_;

@@ -37,14 +37,14 @@ std::vector<Setting> penalty_settings(const AdversarialRecipe& r) {
           number("clip", "D's weights are clipped to [-clip, clip]; 0: not", r.clip, 0, 100)};
 }
 std::vector<Setting> training_settings(const AdversarialRecipe& r) {
-  return {whole("n-critic", "steps of D for each of G", r.n_critic, 1, 100),
-          word("optimizer", "of both nets", r.optimizer, {"adam", "rmsprop"}),
-          number("lr", "learning rate", r.lr, 1e-8, 1),
-          number("beta1", "Adam's beta1", r.beta1, 0, 0.9999),
-          number("beta2", "Adam's beta2", r.beta2, 0, 0.999999),
-          whole("z-dim", "numbers of noise for an image", r.z_dim, 1, 4096),
-          number("ema", "decay of the average of G's weights that samples are drawn with; 0: none", "0.999", 0,
-                 0.999999)};
+  return {
+      whole("n-critic", "steps of D for each of G", r.n_critic, 1, 100),
+      word("optimizer", "of both nets", r.optimizer, {"adam", "rmsprop"}),
+      number("lr", "learning rate", r.lr, 1e-8, 1),
+      number("beta1", "Adam's beta1", r.beta1, 0, 0.9999),
+      number("beta2", "Adam's beta2", r.beta2, 0, 0.999999),
+      whole("z-dim", "numbers of noise for an image", r.z_dim, 1, 4096),
+      number("ema", "decay of the average of G's weights that samples are drawn with; 0: none", "0.999", 0, 0.999999)};
 }
 std::vector<Setting> dcgan_settings(const AdversarialRecipe& r) {
   return {word("norm", "normalisation in D", r.norm, {"batch", "none"}),
@@ -131,13 +131,17 @@ Tensor AdversarialModel::sample(const Tensor& z) {
   return g_ema_(z);
 }
 
-void AdversarialModel::step_d(const Tensor& loss) {
-  opt_d_->step(grad(loss, opt_d_->parameters()));
+void AdversarialModel::step_d(const Tensor& loss, const Rates& now) {
+  opt_d_->step(grad(loss, opt_d_->parameters()), now);
   if (clip_ > 0) clip_values(opt_d_->parameters(), -clip_, clip_);
 }
-void AdversarialModel::step_g(const Tensor& loss) {
-  opt_g_->step(grad(loss, opt_g_->parameters()));
-  ema_update(tensors(g_ema_.state()), tensors(g_.state()), ema_decay_);
+void AdversarialModel::step_g(const Tensor& loss, const Rates& now, const Tensor& ema_decay) {
+  opt_g_->step(grad(loss, opt_g_->parameters()), now);
+  const std::vector<Tensor> average = tensors(g_ema_.state()), source = tensors(g_.state());
+  if (ema_decay)
+    ema_update(average, source, ema_decay);
+  else
+    ema_update(average, source, ema_decay_);
 }
 
 State AdversarialModel::state_of_d() const {

@@ -82,9 +82,10 @@ class AdversarialModel : public Model {
   };
   AdversarialModel(const DataShape& data, const Settings& s, Nets nets);
 
-  // One step of D and its heads, or of G and its average, down the gradient of the loss.
-  void step_d(const Tensor& loss);
-  void step_g(const Tensor& loss);
+  // One step of D and its heads, or of G and its average, down the gradient of the loss. What is given takes the place
+  // of the options.
+  void step_d(const Tensor& loss, const Rates& now = {});
+  void step_g(const Tensor& loss, const Rates& now = {}, const Tensor& ema_decay = {});
 
   DataShape data_;
   Shape d_input_;

@@ -104,5 +104,6 @@ ModelInfo lsgan_model();
 ModelInfo hinge_model();
 ModelInfo wgan_model();
 ModelInfo wgan_gp_model();
+ModelInfo r3gan_model();
 
 }  // namespace duel

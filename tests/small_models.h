@@ -37,7 +37,8 @@ inline const std::map<std::string, std::map<std::string, std::string>>& small() 
       {"lsgan", {{"width", "8"}, {"z-dim", "10"}, {"codes", "-1-1-0"}}},
       {"hinge", {{"width", "8"}, {"z-dim", "10"}, {"penalty", "r1"}, {"norm", "none"}}},
       {"wgan", {{"width", "8"}, {"z-dim", "10"}, {"n-critic", "2"}}},
-      {"wgan-gp", {{"width", "8"}, {"n-critic", "2"}, {"z-dim", "10"}}}};
+      {"wgan-gp", {{"width", "8"}, {"n-critic", "2"}, {"z-dim", "10"}}},
+      {"r3gan", {{"width", "8"}, {"z-dim", "10"}, {"burn-in", "20"}}}};
   return table;
 }
 
