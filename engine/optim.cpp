@@ -102,6 +102,10 @@ void Optimizer::step(const std::vector<Tensor>& gradients, const Rates& now) {
 
 void Optimizer::set_lr(double lr) { assign(lr_, &lr, sizeof lr); }
 double Optimizer::lr() const { return lr_.item(); }
+void Optimizer::restart() {
+  for (const auto& m : moments_) clip_values(m, 0, 0);
+  launch("optimizer", 0, kernels::fill, t_.device(), t_.view(), 0.0);
+}
 
 void Optimizer::collect(const std::string& prefix, State& state) const {
   state.push_back({prefix + "lr", lr_});
@@ -147,6 +151,9 @@ void ema_update(const std::vector<Tensor>& average, const std::vector<Tensor>& s
 }
 void ema_update(const std::vector<Tensor>& average, const std::vector<Tensor>& source, const Tensor& decay) {
   average_in(average, source, 0, as_rate(decay));
+}
+void count_up(const Tensor& t) {
+  launch("optimizer", 0, kernels::count_up, t.device(), t.view(), current_context().finite.view());
 }
 void clip_values(const std::vector<Tensor>& parameters, double low, double high) {
   require(low <= high, "clip: low {} is above high {}", low, high);

@@ -34,6 +34,7 @@ class Optimizer {
   void step(const std::vector<Tensor>& gradients, const Rates& now = {});
   void set_lr(double lr);  // between steps, from the host
   double lr() const;
+  void restart();  // its memory begins anew, t = 0 and no moments; part of a Step
   // Everything a resumed run needs: "lr", "t", and the moments by parameter name.
   void collect(const std::string& prefix, State& state) const;
   const std::vector<Tensor>& parameters() const { return parameters_; }
@@ -98,6 +99,8 @@ class Sgd : public Optimizer {
 void ema_update(const std::vector<Tensor>& average, const std::vector<Tensor>& source, double decay);
 // The same with d = decay, a single number.
 void ema_update(const std::vector<Tensor>& average, const std::vector<Tensor>& source, const Tensor& decay);
+// t (1) i64 += 1, unless some gradient was not finite.
+void count_up(const Tensor& t);
 // Every parameter clipped to [low, high] in place (Arjovsky et al. 2017, algorithm 1).
 void clip_values(const std::vector<Tensor>& parameters, double low, double high);
 

@@ -144,6 +144,11 @@ void AdversarialModel::step_g(const Tensor& loss, const Rates& now, const Tensor
     ema_update(average, source, ema_decay_);
 }
 
+void AdversarialModel::restart_optimizers() {
+  opt_g_->restart();
+  opt_d_->restart();
+}
+
 State AdversarialModel::state_of_d() const {
   State s = d_.state("D.");
   for (const Part& head : heads_) {

@@ -86,6 +86,7 @@ class AdversarialModel : public Model {
   // of the options.
   void step_d(const Tensor& loss, const Rates& now = {});
   void step_g(const Tensor& loss, const Rates& now = {}, const Tensor& ema_decay = {});
+  void restart_optimizers();
 
   DataShape data_;
   Shape d_input_;

@@ -54,6 +54,9 @@ class Model {
   // images alone; else every batch has its labels. So batches.back() is the one to learn labels from.
   virtual Metrics step(std::span<const Batch> batches) = 0;
   virtual std::int64_t batches_per_step() const { return 1; }
+  // Iterations that compute different things, told apart: the Step's variant. And one that computes as much as any.
+  virtual int variant(std::int64_t iteration) const { return (void)iteration, 0; }
+  virtual std::int64_t busiest_iteration() const { return 0; }
   // Noise for n samples, from the current context; and images (n,H,W,C) in [-1, 1] for it.
   virtual Tensor noise(std::int64_t n) const = 0;
   virtual Tensor sample(const Tensor& z) = 0;

@@ -6,15 +6,7 @@
 #include "engine/error.h"
 
 namespace duel {
-namespace {
-
-// The side of the smallest map, and the channels of every map below the image, from the smallest map to the largest.
-struct Pyramid {
-  std::int64_t base;
-  std::vector<std::int64_t> channels;
-};
-
-Pyramid pyramid(std::int64_t size, std::int64_t width) {
+Pyramid dcgan_pyramid(std::int64_t size, std::int64_t width) {
   std::int64_t nearest = 28;
   for (std::int64_t legal : {32, 64, 128})
     if (std::abs(legal - size) <= std::abs(nearest - size)) nearest = legal;
@@ -26,14 +18,12 @@ Pyramid pyramid(std::int64_t size, std::int64_t width) {
   return p;
 }
 
-}  // namespace
-
 DcganOptions dcgan_options(const Settings& s, bool norm) {
   return {.width = s.integer("width"), .z_dim = s.integer("z-dim"), .norm = norm};
 }
 
 Net dcgan_generator(std::int64_t size, std::int64_t channels, const DcganOptions& o) {
-  const Pyramid p = pyramid(size, o.width);
+  const Pyramid p = dcgan_pyramid(size, o.width);
   const Act hidden = o.norm ? Act::none : Act::relu;  // under batch norm the activation follows the norm
   Net g(init_dcgan);
   g.reshape({1, 1, o.z_dim}).conv_transpose(o.z_dim, p.channels[0], p.base, 1, 0, hidden, !o.norm);
@@ -46,7 +36,7 @@ Net dcgan_generator(std::int64_t size, std::int64_t channels, const DcganOptions
 }
 
 Net dcgan_critic(std::int64_t size, std::int64_t channels, const DcganOptions& o) {
-  const Pyramid p = pyramid(size, o.width);
+  const Pyramid p = dcgan_pyramid(size, o.width);
   Net d(o.norm ? init_dcgan : init_kaiming);
   d.conv(channels, p.channels.back(), 4, 2, 1, Act::leaky_relu, !o.norm);
   for (std::size_t i = p.channels.size() - 1; i > 0; --i) {

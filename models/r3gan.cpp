@@ -144,30 +144,43 @@ class R3gan : public AdversarialModel {
 };
 
 std::vector<Setting> own_settings() {
-  return {{"net", "the sizes of the nets; cifar: the paper's for CIFAR-10, for GPUs", "small", 0, 0, false,
+  return {{"net",
+           "the sizes of the nets; cifar: the paper's for CIFAR-10, for GPUs",
+           "small",
+           0,
+           0,
+           false,
            {"small", "cifar"}},
-          {"width", "channels at the image's size, 0: the net's own, 16 (doubled with the first two halvings) or 768",
-           "0", 0, 4096, true, {}},
-          {"gamma", "weight of the gradient penalties, at first", "0.05", 0, 1e6, false, {}},
-          {"gamma-end", "and after the burn-in", "0.005", 0, 1e6, false, {}},
-          {"lr-end", "learning rate after the burn-in", "0.00005", 0, 1, false, {}},
+          {"width",
+           "channels at the image's size, 0: the net's own, 16 (doubled with the first two halvings) or 768",
+           "0",
+           0,
+           4096,
+           true,
+           {}},
+          {"gamma", "weight of the gradient penalties, at first", "1", 0, 1e6, false, {}},
+          {"gamma-end", "and after the burn-in", "0.1", 0, 1e6, false, {}},
+          {"lr-end", "learning rate after the burn-in", "0.00025", 0, 1, false, {}},
           {"beta2-end", "Adam's beta2 after the burn-in", "0.99", 0, 0.999999, false, {}},
-          {"burn-in", "iterations in which lr, gamma, beta2 and the average's half-life go to their last values",
-           "10000", 0, 1e9, true, {}}};
+          {"burn-in",
+           "iterations in which lr, gamma, beta2 and the average's half-life go to their last values",
+           "10000",
+           0,
+           1e9,
+           true,
+           {}}};
 }
 
 }  // namespace
 
 ModelInfo r3gan_model() {
-  const AdversarialRecipe recipe{.beta1 = "0", .beta2 = "0.9", .z_dim = "64"};
+  const AdversarialRecipe recipe{.lr = "0.001", .beta1 = "0", .beta2 = "0.9", .z_dim = "64"};
   return {"r3gan",
           "a modern baseline: relativistic pairs, R1 and R2, residual nets",
           "Huang et al. 2024",
           64,
           join_settings({training_settings(recipe), own_settings()}),
-          [](const DataShape& data, const Settings& s) {
-            return std::make_unique<R3gan>(data, s, form(data, s));
-          }};
+          [](const DataShape& data, const Settings& s) { return std::make_unique<R3gan>(data, s, form(data, s)); }};
 }
 
 }  // namespace duel

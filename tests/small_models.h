@@ -25,7 +25,7 @@ struct Trainer {
     model = info.make(data_shape(info, data.images()), Settings(info.settings, given));
   }
   std::vector<double> iterate() {
-    auto v = step(data.next(model->batches_per_step(), batch));
+    auto v = step(data.next(model->batches_per_step(), batch), model->variant(step.iteration()));
     return {v.begin(), v.end()};
   }
 };

@@ -111,8 +111,7 @@ TEST_CASE("r3gan: an iteration reports the paper's losses") {
   const ContextScope scope(b);
   const Tensor fake = detach(g(normal({3, 5}))), d_real = d(x), d_fake = d(fake);
   double pairs = 0, slopes = 0;
-  for (std::int64_t i = 0; i < 3; ++i)
-    pairs += std::log1p(std::exp(slice(d_fake - d_real, 0, i, i + 1).item())) / 3;
+  for (std::int64_t i = 0; i < 3; ++i) pairs += std::log1p(std::exp(slice(d_fake - d_real, 0, i, i + 1).item())) / 3;
   for (const Tensor& at : {x, fake})
     for (double v : grad(sum(d(at)), {at})[0].to_vector<double>()) slopes += v * v / 3;
   CHECK(found[0].second.item() == doctest::Approx(pairs + gamma / 2 * slopes).epsilon(1e-12));
@@ -177,7 +176,8 @@ TEST_CASE("r3gan: schedules follow the iteration on the device") {
     const double t = std::min(static_cast<double>(at) / 100, 1.0), s = (1 - std::cos(std::numbers::pi * t)) / 2;
     CHECK(v[0] == doctest::Approx(s).epsilon(1e-4));
     // Half-lives in iterations: log(1/2) / log(decay).
-    if (s > 0.001) CHECK(std::log(0.5) / std::log(v[1]) == doctest::Approx(s * std::log(0.5) / std::log(0.999)).epsilon(1e-3));
+    if (s > 0.001)
+      CHECK(std::log(0.5) / std::log(v[1]) == doctest::Approx(s * std::log(0.5) / std::log(0.999)).epsilon(1e-3));
     if (s == 0) CHECK(v[1] == 0);
     CHECK(v[2] == 1);
   }
@@ -187,7 +187,8 @@ TEST_CASE("r3gan: schedules follow the iteration on the device") {
 }
 
 TEST_CASE("r3gan: an optimizer takes rates of the device, and so does an average") {
-  const State one{{"p", full({1}, 0.5, DType::f64), Kind::parameter}}, two{{"p", full({1}, 0.5, DType::f64), Kind::parameter}};
+  const State one{{"p", full({1}, 0.5, DType::f64), Kind::parameter}},
+      two{{"p", full({1}, 0.5, DType::f64), Kind::parameter}};
   Adam scheduled(one, {.lr = 7, .beta1 = 0, .beta2 = 0.1}), fixed(two, {.lr = 0.01, .beta1 = 0, .beta2 = 0.9});
   for (const double g : {0.3, -0.7, 2.0}) {
     scheduled.step({full({1}, g, DType::f64)}, {full({1}, 0.01, DType::f64), full({1}, 0.9, DType::f64)});
