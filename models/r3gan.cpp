@@ -37,7 +37,7 @@ Init msr(double gain, std::int64_t fan_in) {
   return {Init::Law::normal, gain / std::sqrt(static_cast<double>(fan_in))};
 }
 
-// An inverted bottleneck, 1x1 - grouped 3x3 - 1x1, twice as wide within, 16 channels to a group (figure 3, config E).
+// An inverted bottleneck, 1x1 - grouped 3x3 - 1x1, twice as wide within, 16 channels to a group (config E).
 // Fix-up initialisation (Zhang et al. 2019): with L blocks of m = 3 layers the layers of a branch are scaled by
 // L^(-1/(2m-2)), the last one begins at 0.
 void add_block(Net& net, std::int64_t c, double all_blocks) {
@@ -115,7 +115,7 @@ class R3gan : public AdversarialModel {
       d_fake = d_(x_fake);
       const Tensor r1 = mean_square_slope(d_real, x), r2 = mean_square_slope(d_fake, x_fake);
       penalty = reshape(gamma / 2 * (r1 + r2), {});
-      loss_d = relativistic_discriminator(d_real, d_fake) + penalty;  // eqs. 2 and 3
+      loss_d = relativistic_discriminator(d_real, d_fake) + penalty;  // RpGAN + R1 + R2
       step_d(loss_d, now);
     }
     const Tensor x = batches.back().images;
@@ -159,7 +159,7 @@ std::vector<Setting> own_settings() {
            true,
            {}},
           {"gamma", "weight of the gradient penalties, at first", "1", 0, 1e6, false, {}},
-          {"gamma-end", "and after the burn-in", "0.1", 0, 1e6, false, {}},
+          {"gamma-end", "weight of the gradient penalties after the burn-in", "0.1", 0, 1e6, false, {}},
           {"lr-end", "learning rate after the burn-in", "0.00025", 0, 1, false, {}},
           {"beta2-end", "Adam's beta2 after the burn-in", "0.99", 0, 0.999999, false, {}},
           {"burn-in",

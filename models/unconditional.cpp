@@ -84,7 +84,9 @@ ModelInfo unconditional_gan(const std::string& name, const std::string& summary,
 ModelInfo convolutional_gan(const std::string& name, const std::string& summary, const std::string& paper,
                             const AdversarialRecipe& recipe) {
   const Setting grow{
-      "grow", "iterations for each resolution, which doubles until it is the images'; 0: at once it", "0", 0, 1e9, true,
+      "grow", "iterations for each resolution, which doubles until it is the images'; 0: full size at once",
+      "0",    0,
+      1e9,    true,
       {}};
   return unconditional_gan(
       name, summary, paper, recipe, join_settings({dcgan_settings(recipe), {grow}}),
