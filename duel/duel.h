@@ -9,6 +9,7 @@
 #include "engine/picture.h"
 #include "engine/precision.h"
 #include "engine/safetensors.h"
+#include "engine/schedule.h"
 #include "engine/state.h"
 #include "engine/step.h"
 #include "engine/tape.h"

@@ -12,8 +12,9 @@ struct Context {
   explicit Context(std::uint64_t seed);
   std::uint64_t seed;
   std::uint32_t site = 0;
-  Tensor step;    // i64 (1), on the device
-  Tensor finite;  // i32 (1), on the device: 1 until some gradient was not finite; then no state is written any more
+  Tensor step;      // i64 (1), on the device
+  int variant = 0;  // what the Step was told of this iteration (engine/step.h)
+  Tensor finite;    // i32 (1), on the device: 1 until some gradient was not finite; then no state is written any more
 };
 
 // The context of this thread: a Step's while it runs, a process-wide one (seed 0) otherwise.

@@ -108,6 +108,7 @@ struct BatchNorm : Layer {
     state.push_back({prefix + "running_var", running.var});
   }
   std::string describe() const override { return "batch norm" + followed_by(act); }
+  void set_training(bool on) override { training = on; }
 };
 
 struct GaussianNoise : Layer {
@@ -117,6 +118,10 @@ struct GaussianNoise : Layer {
   void set_training(bool on) override { training = on; }
   std::string describe() const override { return fmt::format("noise, deviation {}", deviation); }
 };
+void check_groups(std::int64_t in, std::int64_t out, std::int64_t groups) {
+  require(groups >= 1 && in % groups == 0 && out % groups == 0, "net: {} groups for {} and {} channels", groups, in,
+          out);
+}
 
 struct Function : Layer {
   std::function<Tensor(const Tensor&)> f;
@@ -160,20 +165,24 @@ Net& Net::linear(std::int64_t in, std::int64_t out, Act act, bool bias) {
 }
 
 Net& Net::conv(std::int64_t in, std::int64_t out, std::int64_t kernel, std::int64_t stride, std::int64_t padding,
-               Act act, bool bias) {
-  const auto fan_in = static_cast<double>(in * kernel * kernel), fan_out = static_cast<double>(out * kernel * kernel);
-  auto layer = weighted<Conv>({out, kernel, kernel, in}, 0, fan_in, fan_out, act, bias);
-  layer->options = conv_options(stride, padding);
+               Act act, bool bias, std::int64_t groups) {
+  check_groups(in, out, groups);
+  const std::int64_t taps = kernel * kernel;
+  const auto fan_in = static_cast<double>(in / groups * taps), fan_out = static_cast<double>(out / groups * taps);
+  auto layer = weighted<Conv>({out, kernel, kernel, in / groups}, 0, fan_in, fan_out, act, bias);
+  layer->options = conv_options(stride, padding, groups);
   return add(std::move(layer));
 }
 
 Net& Net::conv_transpose(std::int64_t in, std::int64_t out, std::int64_t kernel, std::int64_t stride,
-                         std::int64_t padding, Act act, bool bias, std::int64_t output_padding) {
+                         std::int64_t padding, Act act, bool bias, std::int64_t output_padding, std::int64_t groups) {
+  check_groups(in, out, groups);
   // Each output meets kernel^2 / stride^2 positions of the input.
   const double taps = static_cast<double>(kernel * kernel) / static_cast<double>(stride * stride);
-  const double fan_in = static_cast<double>(in) * taps, fan_out = static_cast<double>(out * kernel * kernel);
-  auto layer = weighted<ConvTranspose>({in, kernel, kernel, out}, 3, fan_in, fan_out, act, bias);
-  layer->options = conv_options(stride, padding);
+  const double fan_in = static_cast<double>(in / groups) * taps;
+  const auto fan_out = static_cast<double>(out / groups * kernel * kernel);
+  auto layer = weighted<ConvTranspose>({in, kernel, kernel, out / groups}, 3, fan_in, fan_out, act, bias);
+  layer->options = conv_options(stride, padding, groups);
   layer->output_padding = output_padding;
   return add(std::move(layer));
 }
@@ -213,13 +222,20 @@ Net& Net::apply(const std::string& name, std::function<Tensor(const Tensor&)> f)
   layer->f = std::move(f);
   return add(std::move(layer));
 }
+Net& Net::init(const Init& init) {
+  init_ = init;
+  return *this;
+}
 Net& Net::add(std::shared_ptr<Layer> layer) {
   layers_.push_back(std::move(layer));
   return *this;
 }
 
-Tensor Net::run(const Tensor& x, const std::function<void(const Tensor&)>& each) const {
-  Tensor y = x.dtype() == dtype_ ? convert(x, compute_) : x;  // indices, say, stay what they are
+Tensor Net::operator()(const Tensor& x) const {
+  const Tensor y = run(x.dtype() == dtype_ ? convert(x, compute_) : x, {});  // indices, say, stay what they are
+  return y.dtype() == compute_ ? convert(y, dtype_) : y;
+}
+Tensor Net::run(Tensor y, const std::function<void(const Tensor&)>& each) const {
   for (std::size_t i = 0; i < layers_.size(); ++i) {
     // A convolution before a batch norm hands it the statistics of its result.
     const auto* conv = dynamic_cast<const Convolution*>(layers_[i].get());
@@ -235,12 +251,12 @@ Tensor Net::run(const Tensor& x, const std::function<void(const Tensor&)>& each)
     }
     if (each) each(y);
   }
-  return y.dtype() == compute_ ? convert(y, dtype_) : y;
+  return y;
 }
-Tensor Net::operator()(const Tensor& x) const { return run(x, {}); }
 std::vector<Tensor> Net::activations(const Tensor& x) const {
   std::vector<Tensor> all;
-  run(x, [&](const Tensor& y) { all.push_back(y.dtype() == compute_ ? convert(y, dtype_) : y); });
+  run(x.dtype() == dtype_ ? convert(x, compute_) : x,
+      [&](const Tensor& y) { all.push_back(y.dtype() == compute_ ? convert(y, dtype_) : y); });
   return all;
 }
 

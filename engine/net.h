@@ -36,6 +36,7 @@ class Layer {
   virtual void collect(const std::string& prefix, State& state) const { (void)prefix, (void)state; }
   virtual void set_training(bool on) { (void)on; }
   virtual std::string describe() const { return "function"; }  // "conv 4x4, stride 2, leaky ReLU"
+  virtual void set_training(bool on) { (void)on; }             // of what differs: batch norm
 };
 
 // A layer as it acts on one sample.
@@ -62,16 +63,18 @@ class Net {
   Net& weight_norm(bool on = true);
 
   Net& linear(std::int64_t in, std::int64_t out, Act act = Act::none, bool bias = true);
-  // weights (out,k,k,in)
+  // weights (out,k,k,in/groups)
   Net& conv(std::int64_t in, std::int64_t out, std::int64_t kernel, std::int64_t stride, std::int64_t padding,
-            Act act = Act::none, bool bias = true);
-  // weights (in,k,k,out)
+            Act act = Act::none, bool bias = true, std::int64_t groups = 1);
+  // weights (in,k,k,out/groups)
   Net& conv_transpose(std::int64_t in, std::int64_t out, std::int64_t kernel, std::int64_t stride, std::int64_t padding,
-                      Act act = Act::none, bool bias = true, std::int64_t output_padding = 0);
+                      Act act = Act::none, bool bias = true, std::int64_t output_padding = 0, std::int64_t groups = 1);
   Net& batch_norm(std::int64_t channels, Act act = Act::none);
   Net& gaussian_noise(double deviation);                     // in training x + N(0, deviation^2), else x
   Net& reshape(std::initializer_list<std::int64_t> sample);  // the shape of one sample
   Net& flatten();
+  Net& residual(Net branch);    // x + branch(x)
+  Net& init(const Init& init);  // the weights of the layers that follow
   Net& add(std::shared_ptr<Layer> layer);
   Net& apply(const std::string& name, std::function<Tensor(const Tensor&)> f);  // without parameters
 
@@ -87,8 +90,10 @@ class Net {
   void set_training(bool on);
 
  private:
-  // Hands over each layer's result as soon as it is there; answers the last one.
-  Tensor run(const Tensor& x, const std::function<void(const Tensor&)>& each) const;
+  friend struct Residual;
+  // From and to the type of the activations. Hands over each layer's result as soon as it is there; answers the last
+  // one.
+  Tensor run(Tensor y, const std::function<void(const Tensor&)>& each) const;
   Tensor parameter(Tensor w) const;  // with a copy in the type that the net computes in
   template <class L>
   std::shared_ptr<L> weighted(const Shape& shape, int out_axis, double fan_in, double fan_out, Act act, bool bias);

@@ -164,6 +164,7 @@ Tensor avg_pool(const Tensor& x,
 Tensor max_pool(const Tensor& x, std::int64_t size);
 Tensor upsample_nearest(const Tensor& x, std::int64_t factor);
 Tensor bilinear(const Tensor& x, std::int64_t height, std::int64_t width);  // half-pixel centres
+Tensor bilinear_grad(const Tensor& dy, const Shape& x);                     // its transpose, dL/dx for x of this shape
 Tensor reflection_pad(const Tensor& x, std::int64_t p);
 Tensor pixel_shuffle(const Tensor& x,
                      std::int64_t r);  // (N,H,W,C*r*r) -> (N,H*r,W*r,C); channel c*r*r + i*r + j (Shi et al. 2016)

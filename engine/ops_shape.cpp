@@ -222,7 +222,6 @@ Tensor max_pool(const Tensor& x, std::int64_t size) {
 }
 
 namespace {
-Tensor bilinear_grad(const Tensor& dy, const Shape& x);
 Tensor reflection_pad_grad(const Tensor& dy, std::int64_t p);
 }  // namespace
 
@@ -241,14 +240,17 @@ Tensor reflection_pad(const Tensor& x, std::int64_t p) {
   return record(reflection_pad_op, y, {x}, [p](const Call& c) { return Grads{reflection_pad_grad(c.dy, p)}; });
 }
 
-namespace {
 Tensor bilinear_grad(const Tensor& dy, const Shape& shape) {
+  check_image(bilinear_grad_op, dy);
+  require(shape.rank() == 4 && shape[0] == dy.dim(0) && shape[3] == dy.dim(3) && shape.size() > 0,
+          "[bilinear_grad] dy {} for x {}", dy, shape);
   Tensor x = empty(shape, dy.dtype());
   launch(bilinear_grad_op.name, 8 * static_cast<double>(dy.size()), kernels::bilinear, dy.device(), true, x.view(),
          dy.view());
   return record(bilinear_grad_op, x, {dy},
                 [h = dy.dim(1), w = dy.dim(2)](const Call& c) { return Grads{bilinear(c.dy, h, w)}; });
 }
+namespace {
 Tensor reflection_pad_grad(const Tensor& dy, std::int64_t p) {
   Tensor x = empty({dy.dim(0), dy.dim(1) - 2 * p, dy.dim(2) - 2 * p, dy.dim(3)}, dy.dtype());
   launch(reflection_pad_grad_op.name, static_cast<double>(dy.size()), kernels::reflection_pad, dy.device(), p, true,

@@ -42,6 +42,16 @@ void refresh_copies(const std::vector<Tensor>& written) {
   });
 }
 
+// As the kernels read it: f64.
+Tensor as_rate(const Tensor& rate) {
+  if (!rate || rate.dtype() == DType::f64) return rate;
+  require(rate.size() == 1, "optimizer: a rate is {}, expected one number", rate);
+  Tensor y = empty({1}, DType::f64);
+  launch("optimizer", 0, kernels::convert, rate.device(), rate.view(), y.view(), 1.0, 0.0);
+  return y;
+}
+kernels::View view_or_empty(const Tensor& t) { return t ? t.view() : kernels::View{}; }
+
 }  // namespace
 
 GradientHook& gradient_hook() {
@@ -65,7 +75,7 @@ Optimizer::Optimizer(const State& parameters, double lr, CommonOptions common, s
   scale_ = ones({1}, DType::f64);
 }
 
-void Optimizer::step(const std::vector<Tensor>& gradients) {
+void Optimizer::step(const std::vector<Tensor>& gradients, const Rates& now) {
   require(gradients.size() == parameters_.size(), "optimizer: {} gradients for {} parameters", gradients.size(),
           parameters_.size());
   for (std::size_t i = 0; i < gradients.size(); ++i)
@@ -82,7 +92,8 @@ void Optimizer::step(const std::vector<Tensor>& gradients) {
   launch("optimizer", 0, kernels::judge_gradient, device, common_.max_norm, square_norm_.view(), scale_.view(),
          finite.view());
   launch("optimizer", 0, kernels::count_up, device, t_.view(), finite.view());
-  const kernels::UpdateState state{lr_.view(), t_.view(), scale_.view(), finite.view()};
+  const Tensor lr = now.lr ? as_rate(now.lr) : lr_, beta2 = as_rate(now.beta2);
+  const kernels::UpdateState state{lr.view(), t_.view(), scale_.view(), finite.view(), view_or_empty(beta2)};
   std::vector<const std::vector<Tensor>*> rows{&parameters_, &gradients};
   for (const auto& m : moments_) rows.push_back(&m);
   for_packs(rows, [&](const TensorPack& pack) { update(state, pack); });
@@ -91,6 +102,10 @@ void Optimizer::step(const std::vector<Tensor>& gradients) {
 
 void Optimizer::set_lr(double lr) { assign(lr_, &lr, sizeof lr); }
 double Optimizer::lr() const { return lr_.item(); }
+void Optimizer::restart() {
+  for (const auto& m : moments_) clip_values(m, 0, 0);
+  launch("optimizer", 0, kernels::fill, t_.device(), t_.view(), 0.0);
+}
 
 void Optimizer::collect(const std::string& prefix, State& state) const {
   state.push_back({prefix + "lr", lr_});
@@ -119,13 +134,26 @@ void Sgd::update(const kernels::UpdateState& state, const TensorPack& pack) {
   launch("sgd", 0, kernels::sgd, device(), k_, state, pack);
 }
 
-void ema_update(const std::vector<Tensor>& average, const std::vector<Tensor>& source, double decay) {
+namespace {
+void average_in(const std::vector<Tensor>& average, const std::vector<Tensor>& source, double decay,
+                const Tensor& now) {
   require(average.size() == source.size(), "ema: {} averages for {} sources", average.size(), source.size());
   for_packs({&average, &source}, [&](const TensorPack& pack) {
-    launch("ema", 0, kernels::ema, source[0].device(), decay, current_context().step.view(),
+    launch("ema", 0, kernels::ema, source[0].device(), decay, view_or_empty(now), current_context().step.view(),
            current_context().finite.view(), pack);
   });
   refresh_copies(average);
+}
+}  // namespace
+
+void ema_update(const std::vector<Tensor>& average, const std::vector<Tensor>& source, double decay) {
+  average_in(average, source, decay, {});
+}
+void ema_update(const std::vector<Tensor>& average, const std::vector<Tensor>& source, const Tensor& decay) {
+  average_in(average, source, 0, as_rate(decay));
+}
+void count_up(const Tensor& t) {
+  launch("optimizer", 0, kernels::count_up, t.device(), t.view(), current_context().finite.view());
 }
 void clip_values(const std::vector<Tensor>& parameters, double low, double high) {
   require(low <= high, "clip: low {} is above high {}", low, high);

@@ -21,14 +21,20 @@ struct CommonOptions {
   double l1 = 0, l2 = 0, max_norm = 0;
 };
 
+// What one update takes from the device instead of the options, where given: single numbers (engine/schedule.h).
+struct Rates {
+  Tensor lr = {}, beta2 = {};  // beta2: Adam's
+};
+
 // A gradient may be empty (no dependence): that parameter and its state then stay as they are. If any gradient is not
 // finite, the update and all later ones of the run are left out (Context::finite).
 class Optimizer {
  public:
   virtual ~Optimizer() = default;
-  void step(const std::vector<Tensor>& gradients);
+  void step(const std::vector<Tensor>& gradients, const Rates& now = {});
   void set_lr(double lr);  // between steps, from the host
   double lr() const;
+  void restart();  // its memory begins anew, t = 0 and no moments; part of a Step
   // Everything a resumed run needs: "lr", "t", and the moments by parameter name.
   void collect(const std::string& prefix, State& state) const;
   const std::vector<Tensor>& parameters() const { return parameters_; }
@@ -91,6 +97,10 @@ class Sgd : public Optimizer {
 // average = d * average + (1 - d) * source in place, for lists of equal length and shapes; d = decay after a warm-up
 // over the first iterations (kernels/optimizer.h).
 void ema_update(const std::vector<Tensor>& average, const std::vector<Tensor>& source, double decay);
+// The same with d = decay, a single number.
+void ema_update(const std::vector<Tensor>& average, const std::vector<Tensor>& source, const Tensor& decay);
+// t (1) i64 += 1, unless some gradient was not finite.
+void count_up(const Tensor& t);
 // Every parameter clipped to [low, high] in place (Arjovsky et al. 2017, algorithm 1).
 void clip_values(const std::vector<Tensor>& parameters, double low, double high);
 

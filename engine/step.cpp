@@ -175,6 +175,7 @@ void Step::run_body(Plan& plan) {
   TapeScope tape(true);
   context_.site = 0;
   context_.step = plan.staging.step();
+  context_.variant = plan.variant;
   std::vector<Batch> batches;
   for (const Staging::Input& in : plan.staging.inputs()) batches.push_back({images_of(in), in.labels});
   plan.keep(body_(batches));

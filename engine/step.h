@@ -41,7 +41,8 @@ class Step {
   Step& operator=(const Step&) = delete;
 
   // Runs one iteration; answers the values of the metrics in the order of names(). `variant` tells apart bodies that
-  // depend on something else than the batches' shapes (a penalty every 16th time); each variant is recorded for itself.
+  // depend on something else than the batches' shapes (a penalty every 16th time); each variant is recorded for itself,
+  // and the body finds it in Context::variant.
   std::span<const double> operator()(std::span<const HostBatch> batches, int variant = 0);
 
   // The same in two halves, so that the host prepares iterations while the device computes earlier ones: submit()

@@ -120,6 +120,7 @@ __device__ Penalty penalty_of(const Rate& rate, double l1, double l2) {
 struct AdamRule {
   AdamConstants k;
   Rate rate;
+  const double* beta2;
   const std::int64_t* t;
   struct Numbers {
     static constexpr int operands = 4;  // p, g, m, v
@@ -134,12 +135,13 @@ struct AdamRule {
   };
   __device__ Numbers numbers() const {
     const double lr = *rate.lr, now = static_cast<double>(*t);
-    const double correct1 = 1 - std::pow(k.beta1, now), correct2 = 1 - std::pow(k.beta2, now);
+    const double second = beta2 ? *beta2 : k.beta2;
+    const double correct1 = 1 - std::pow(k.beta1, now), correct2 = 1 - std::pow(second, now);
     return {penalty_of(rate, k.l1, k.l2),
             f32(k.beta1),
             f32(1 - k.beta1),
-            f32(k.beta2),
-            f32(1 - k.beta2),
+            f32(second),
+            f32(1 - second),
             f32(1 - lr * k.decay),
             f32(lr / correct1),
             f32(1 / std::sqrt(correct2)),
@@ -186,6 +188,7 @@ struct SgdRule {
 
 struct EmaRule {
   double decay;
+  const double* given;
   const std::int64_t* step;
   struct Numbers {
     static constexpr int operands = 2;  // average, source
@@ -193,7 +196,7 @@ struct EmaRule {
     __device__ void update(float (&x)[operands]) const { x[0] = keep * x[0] + take * x[1]; }
   };
   __device__ Numbers numbers() const {
-    const double t = static_cast<double>(*step), d = std::fmin(decay, (1 + t) / (10 + t));
+    const double t = static_cast<double>(*step), d = given ? *given : std::fmin(decay, (1 + t) / (10 + t));
     return {f32(d), f32(1 - d)};
   }
 };
@@ -283,14 +286,15 @@ __global__ void count_one_up(std::int64_t* t, const std::int32_t* finite) {
 }  // namespace
 
 void adam(AdamConstants k, UpdateState state, TensorPack pack) {
-  update(AdamRule{k, Rate(state), state.t.as<const std::int64_t>()}, state.finite, pack);
+  update(AdamRule{k, Rate(state), state.beta2.as<const double>(), state.t.as<const std::int64_t>()}, state.finite,
+         pack);
 }
 void rmsprop(RmspropConstants k, UpdateState state, TensorPack pack) {
   update(RmspropRule{k, Rate(state)}, state.finite, pack);
 }
 void sgd(SgdConstants k, UpdateState state, TensorPack pack) { update(SgdRule{k, Rate(state)}, state.finite, pack); }
-void ema(double decay, View step, View finite, TensorPack pack) {
-  update(EmaRule{decay, step.as<const std::int64_t>()}, finite, pack);
+void ema(double decay, View now, View step, View finite, TensorPack pack) {
+  update(EmaRule{decay, now.as<const double>(), step.as<const std::int64_t>()}, finite, pack);
 }
 void clip(double low, double high, View finite, TensorPack pack) { update(ClipRule{low, high}, finite, pack); }
 

@@ -22,9 +22,11 @@ struct TensorPack {
 };
 
 // What changes from iteration to iteration lives on the device: lr f64 (1), t i64 (1) counts the updates including this
-// one, scale f64 (1) multiplies the gradients (empty view: 1), finite i32 (1): nothing is written while it is 0.
+// one, scale f64 (1) multiplies the gradients (empty view: 1), finite i32 (1): nothing is written while it is 0; beta2
+// f64 (1) is Adam's (empty view: the constant).
 struct UpdateState {
   View lr, t, scale, finite;
+  View beta2 = {};
 };
 
 // Adam (Kingma and Ba 2015, algorithm 1) and AdamW (Loshchilov and Hutter 2019, algorithm 2). Operands: p, g, m, v.
@@ -51,8 +53,9 @@ struct SgdConstants {
 DUEL_KERNEL(sgd, SgdConstants k, UpdateState state, TensorPack pack);
 
 // Exponential moving average. Operands: average, source.  average = d*average + (1-d)*source
-// with d = min(decay, (1+t)/(10+t)), t = *step (i64): a short run is not dominated by its beginning.
-DUEL_KERNEL(ema, double decay, View step, View finite, TensorPack pack);
+// with d = min(decay, (1+t)/(10+t)), t = *step (i64): a short run is not dominated by its beginning. Where `now`, f64
+// (1), is given, d = *now.
+DUEL_KERNEL(ema, double decay, View now, View step, View finite, TensorPack pack);
 // Operand: p.  p = min(max(p, low), high)
 DUEL_KERNEL(clip, double low, double high, View finite, TensorPack pack);
 // Operands: p f32, its copy bf16.  copy = p rounded to nearest

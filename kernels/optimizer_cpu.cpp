@@ -101,6 +101,7 @@ namespace cpu {
 void adam(AdamConstants k, UpdateState state, TensorPack pack) {
   if (!allowed(state.finite)) return;
   const double lr = read(state.lr, 0), t = static_cast<double>(*state.t.as<std::int64_t>());
+  k.beta2 = read(state.beta2, k.beta2);
   const double correct1 = 1 - std::pow(k.beta1, t), correct2 = 1 - std::pow(k.beta2, t);
   dispatch_float(pack.dtype, [&](auto type) {
     using T = decltype(type);
@@ -141,9 +142,10 @@ void sgd(SgdConstants k, UpdateState state, TensorPack pack) {
   });
 }
 
-void ema(double decay, View step, View finite, TensorPack pack) {
+void ema(double decay, View now, View step, View finite, TensorPack pack) {
   if (!allowed(finite)) return;
-  const double t = static_cast<double>(*step.as<std::int64_t>()), d = std::min(decay, (1 + t) / (10 + t));
+  const double t = static_cast<double>(*step.as<std::int64_t>());
+  const double d = read(now, std::min(decay, (1 + t) / (10 + t)));
   dispatch_float(pack.dtype, [&](auto type) {
     using T = decltype(type);
     for_elements(pack, [&](int i, std::int64_t at, std::int64_t end) {

@@ -26,6 +26,13 @@ Tensor hinge_discriminator(const Tensor& d_real, const Tensor& d_fake) {
   return mean(relu(1.0 - d_real)) + mean(relu(1.0 + d_fake));
 }
 
+Tensor relativistic_discriminator(const Tensor& d_real, const Tensor& d_fake) {
+  return mean(softplus(d_fake - d_real));
+}
+Tensor relativistic_generator(const Tensor& d_real, const Tensor& d_fake) {
+  return relativistic_discriminator(d_fake, d_real);
+}
+
 Tensor bce_with_logits(const Tensor& x, const Tensor& t) { return mean(softplus(x) - t * x); }
 
 }  // namespace duel

@@ -31,6 +31,12 @@ Tensor least_squares_generator(const Tensor& d_fake, const LeastSquaresCodes& co
 // Lim and Ye 2017, eq. 3:  E[max(0, 1 - D(x))] + E[max(0, 1 + D(G(z)))];  the generator's side is -E[D(G(z))].
 Tensor hinge_discriminator(const Tensor& d_real, const Tensor& d_fake);
 
+// The relativistic standard GAN of Jolicoeur-Martineau 2019: each image's score against that of an image of the other
+// kind (RpGAN; Huang et al. 2024, eq. 2 with f(t) = -log(1 + exp(-t))). d_real and d_fake have one shape.
+//   E[softplus(-(D(x) - D(G(z))))]   and   E[softplus(-(D(G(z)) - D(x)))]
+Tensor relativistic_discriminator(const Tensor& d_real, const Tensor& d_fake);
+Tensor relativistic_generator(const Tensor& d_real, const Tensor& d_fake);
+
 // Mean of -(t log sigmoid(x) + (1 - t) log(1 - sigmoid(x))) = mean of softplus(x) - t x.
 Tensor bce_with_logits(const Tensor& x, const Tensor& t);
 

@@ -25,8 +25,12 @@ Tensor dragan_penalty(const Critic& critic, const Tensor& x, double lambda) {
 
 Tensor r1_penalty(const Critic& critic, const Tensor& x, double gamma) {
   Tensor at = detach(x);
-  Tensor slope = widen(grad(sum(critic(at)), {at}, keep_graph)[0]);
-  return gamma / 2 * sum(square(slope)) / static_cast<double>(x.dim(0));
+  return gamma / 2 * mean_square_slope(critic(at), at);
+}
+
+Tensor mean_square_slope(const Tensor& d, const Tensor& x) {
+  Tensor slope = widen(grad(sum(d), {x}, keep_graph)[0]);
+  return sum(square(slope)) / static_cast<double>(x.dim(0));
 }
 
 }  // namespace duel

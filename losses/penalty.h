@@ -23,4 +23,8 @@ Tensor dragan_penalty(const Critic& critic, const Tensor& x, double lambda);
 // Mescheder et al. 2018, eq. 9:  gamma / 2 * E[||grad_x D(x)||^2]  at real images; at generated ones it is their R2.
 Tensor r1_penalty(const Critic& critic, const Tensor& x, double gamma);
 
+// E[||grad_x D(x)||^2] where d = D(x) was computed from this very x (N,H,W,C), a leaf. gamma / 2 times it is R1 at real
+// images and R2 at generated ones (Mescheder et al. 2018, eqs. 9 and 10).
+Tensor mean_square_slope(const Tensor& d, const Tensor& x);
+
 }  // namespace duel

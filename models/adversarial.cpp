@@ -185,13 +185,22 @@ Tensor AdversarialModel::sample(const Tensor& z) {
   return g_ema_(z);
 }
 
-void AdversarialModel::step_d(const Tensor& loss) {
-  opt_d_->step(grad(loss, opt_d_->parameters()));
+void AdversarialModel::step_d(const Tensor& loss, const Rates& now) {
+  opt_d_->step(grad(loss, opt_d_->parameters()), now);
   if (clip_ > 0) clip_values(opt_d_->parameters(), -clip_, clip_);
 }
-void AdversarialModel::step_g(const Tensor& loss) {
-  opt_g_->step(grad(loss, opt_g_->parameters()));
-  ema_update(tensors(g_ema_.state()), tensors(g_.state()), ema_decay_);
+void AdversarialModel::step_g(const Tensor& loss, const Rates& now, const Tensor& ema_decay) {
+  opt_g_->step(grad(loss, opt_g_->parameters()), now);
+  const std::vector<Tensor> average = tensors(g_ema_.state()), source = tensors(g_.state());
+  if (ema_decay)
+    ema_update(average, source, ema_decay);
+  else
+    ema_update(average, source, ema_decay_);
+}
+
+void AdversarialModel::restart_optimizers() {
+  opt_g_->restart();
+  opt_d_->restart();
 }
 
 State AdversarialModel::state_of_d() const {

@@ -95,9 +95,11 @@ class AdversarialModel : public Model {
   // What D sees of images, real or generated; with --pac several at once.
   Tensor show(const Tensor& images) const { return critic_input_(images); }
 
-  // One step of D and its heads, or of G and its average, down the gradient of the loss.
-  void step_d(const Tensor& loss);
-  void step_g(const Tensor& loss);
+  // One step of D and its heads, or of G and its average, down the gradient of the loss. What is given takes the place
+  // of the options.
+  void step_d(const Tensor& loss, const Rates& now = {});
+  void step_g(const Tensor& loss, const Rates& now = {}, const Tensor& ema_decay = {});
+  void restart_optimizers();
 
   DataShape data_;
   CriticInput critic_input_;

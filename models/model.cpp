@@ -68,9 +68,9 @@ DataShape data_shape(const ModelInfo& model, const ImageSet& images) {
 }
 
 const std::vector<ModelInfo>& models() {
-  static const std::vector<ModelInfo> list{gan_model(),     dcgan_model(),   lsgan_model(), hinge_model(),
-                                           wgan_model(),    wgan_gp_model(), cgan_model(),  acgan_model(),
-                                           infogan_model(), sgan_model(),    catgan_model()};
+  static const std::vector<ModelInfo> list{gan_model(),   dcgan_model(),   lsgan_model(), hinge_model(),
+                                           wgan_model(),  wgan_gp_model(), r3gan_model(), cgan_model(),
+                                           acgan_model(), infogan_model(), sgan_model(),  catgan_model()};
   return list;
 }
 const ModelInfo& find_model(const std::string& name) {

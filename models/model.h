@@ -57,6 +57,9 @@ class Model {
   virtual std::int64_t batches_per_step() const { return 1; }
   // Error: the model cannot be trained with batches of so many images.
   virtual void check_batch(std::int64_t images) const { (void)images; }
+  // Iterations that compute different things, told apart: the Step's variant. And one that computes as much as any.
+  virtual int variant(std::int64_t iteration) const { return (void)iteration, 0; }
+  virtual std::int64_t busiest_iteration() const { return 0; }
   // Noise for n samples, from the current context; and images (n,H,W,C) in [-1, 1] for it.
   virtual Tensor noise(std::int64_t n) const = 0;
   virtual Tensor sample(const Tensor& z) = 0;
@@ -113,5 +116,6 @@ ModelInfo acgan_model();
 ModelInfo infogan_model();
 ModelInfo sgan_model();
 ModelInfo catgan_model();
+ModelInfo r3gan_model();
 
 }  // namespace duel

@@ -6,15 +6,7 @@
 #include "engine/error.h"
 
 namespace duel {
-namespace {
-
-// The side of the smallest map, and the channels of every map below the image, from the smallest map to the largest.
-struct Pyramid {
-  std::int64_t base;
-  std::vector<std::int64_t> channels;
-};
-
-Pyramid pyramid(std::int64_t size, std::int64_t width) {
+Pyramid dcgan_pyramid(std::int64_t size, std::int64_t width) {
   std::int64_t nearest = 28;
   for (std::int64_t legal : {32, 64, 128})
     if (std::abs(legal - size) <= std::abs(nearest - size)) nearest = legal;
@@ -25,8 +17,6 @@ Pyramid pyramid(std::int64_t size, std::int64_t width) {
     p.channels.insert(p.channels.begin(), c);
   return p;
 }
-
-}  // namespace
 
 CriticOptions critic_options(const Settings& s) {
   const auto whole = [&](const char* name, std::int64_t otherwise) {
@@ -41,7 +31,7 @@ DcganOptions dcgan_options(const Settings& s, bool norm) {
 }
 
 Net dcgan_generator(std::int64_t size, std::int64_t channels, const DcganOptions& o) {
-  const Pyramid p = pyramid(size, o.width);
+  const Pyramid p = dcgan_pyramid(size, o.width);
   const Act hidden = o.norm ? Act::none : Act::relu;  // under batch norm the activation follows the norm
   Net g(init_dcgan);
   g.reshape({1, 1, o.z_dim}).conv_transpose(o.z_dim, p.channels[0], p.base, 1, 0, hidden, !o.norm);
@@ -54,7 +44,7 @@ Net dcgan_generator(std::int64_t size, std::int64_t channels, const DcganOptions
 }
 
 Net dcgan_critic(std::int64_t size, std::int64_t channels, const DcganOptions& o) {
-  const Pyramid p = pyramid(size, o.width);
+  const Pyramid p = dcgan_pyramid(size, o.width);
   const bool norm = o.norm && !o.critic.spectral_norm;
   Net d(norm ? init_dcgan : init_kaiming);
   d.spectral_norm(o.critic.spectral_norm);

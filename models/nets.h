@@ -16,6 +16,14 @@ struct CriticOptions {
 // With the options "spectral-norm", "minibatch-stddev" and "pac", as far as the model has them.
 CriticOptions critic_options(const Settings& s);
 
+// The side of the smallest map, and the channels of every map below the image, from the smallest map to the largest.
+struct Pyramid {
+  std::int64_t base;
+  std::vector<std::int64_t> channels;
+};
+// Error: a size other than 28, 32, 64 and 128.
+Pyramid dcgan_pyramid(std::int64_t size, std::int64_t width);
+
 struct DcganOptions {
   std::int64_t width = 64;  // channels next to the image; they double with every halving of the map, up to 8 * width
   std::int64_t z_dim = 128;

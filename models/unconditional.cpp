@@ -10,13 +10,34 @@ class UnconditionalGan : public AdversarialModel {
  public:
   UnconditionalGan(const DataShape& data, const Settings& s, GanNets nets)
       : AdversarialModel(data, s, {std::move(nets.g), std::move(nets.g_ema), std::move(nets.d)}),
+        growth_(nets.growth),
         objective_(s),
         penalty_(s) {}
 
+  int variant(std::int64_t iteration) const override { return growth_.on() ? growth_.variant(iteration) : 0; }
+  std::int64_t busiest_iteration() const override { return growth_.on() ? growth_.busiest() : 0; }
+  Tensor sample(const Tensor& z) override {
+    if (!growth_.on()) return AdversarialModel::sample(z);
+    Context now(0);
+    std::int64_t t = 0;
+    read(iterations_, &t, sizeof t);
+    assign(now.step, &t, sizeof t);
+    now.variant = variant(t);
+    const ContextScope scope(now);
+    return AdversarialModel::sample(z);
+  }
+
+  State state() const override {
+    State s = AdversarialModel::state();
+    if (growth_.on()) s.push_back({"growth.iterations", iterations_});
+    return s;
+  }
+
   Metrics step(std::span<const Batch> batches) override {
+    if (level_begins()) restart_optimizers();
     Tensor loss_d, loss_penalty, d_real, d_fake;
     for (const Batch& batch : batches) {
-      Tensor x = show(batch.images), x_fake = show(detach(g_(noise(batch.size()))));
+      const Tensor x = show(at_level(batch.images)), x_fake = show(detach(g_(noise(batch.size()))));
       d_real = d_(x);
       d_fake = d_(x_fake);
       loss_d = objective_.discriminator(d_real, d_fake);
@@ -26,6 +47,7 @@ class UnconditionalGan : public AdversarialModel {
     }
     Tensor loss_g = objective_.generator(d_(show(g_(noise(batches[0].size())))));
     step_g(loss_g);
+    if (growth_.on()) count_up(iterations_);
 
     NoGrad off;
     Metrics m{{"loss_d", loss_d}, {"loss_g", loss_g}};
@@ -37,6 +59,10 @@ class UnconditionalGan : public AdversarialModel {
   }
 
  private:
+  Tensor at_level(const Tensor& images) const { return growth_.on() ? duel::at_level(images, growth_) : images; }
+
+  Growth growth_;
+  Tensor iterations_ = zeros({1}, DType::i64);  // that made the nets what they are: samples show their level
   Objective objective_;
   Penalty penalty_;
 };
@@ -59,11 +85,27 @@ ModelInfo unconditional_gan(const std::string& name, const std::string& summary,
 
 ModelInfo convolutional_gan(const std::string& name, const std::string& summary, const std::string& paper,
                             const AdversarialRecipe& recipe) {
+  const Setting grow{
+      "grow", "iterations for each resolution, which doubles until it is the images'; 0: full size at once",
+      "0",    0,
+      1e9,    true,
+      {}};
   return unconditional_gan(
-      name, summary, paper, recipe, dcgan_settings(recipe),
+      name, summary, paper, recipe, join_settings({dcgan_settings(recipe), {grow}}),
       [name](const DataShape& data, const Settings& s) -> GanNets {
         check_square(name, data);
         const DcganOptions g = dcgan_options(s, true), d = dcgan_options(s, s.word("norm") == "batch");
+        if (const Growth growing = growth(data.height, s.integer("grow")); growing.on()) {
+          const CriticOptions& c = d.critic;
+          require(!c.spectral_norm && c.stddev_group == 0 && c.pac == 1,
+                  "{}: --grow {} with --spectral-norm, --minibatch-stddev or --pac: growing nets do not know them, "
+                  "leave one "
+                  "out",
+                  name, growing.phase);
+          return {growing_generator(data.height, data.channels, g, growing),
+                  growing_generator(data.height, data.channels, g, growing),
+                  growing_critic(data.height, data.channels, d, growing), growing};
+        }
         return {dcgan_generator(data.height, data.channels, g), dcgan_generator(data.height, data.channels, g),
                 dcgan_critic(data.height, data.channels, d)};
       });

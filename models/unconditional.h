@@ -4,6 +4,7 @@
 #include <string>
 
 #include "models/adversarial.h"
+#include "models/progressive.h"
 
 namespace duel {
 
@@ -14,6 +15,7 @@ ModelInfo convolutional_gan(const std::string& name, const std::string& summary,
 // On nets of its own, with their options besides those of objective, penalty and training. No batch norm in D.
 struct GanNets {
   Net g, g_ema, d;
+  Growth growth = {};
 };
 using MakeNets = std::function<GanNets(const DataShape&, const Settings&)>;
 ModelInfo unconditional_gan(const std::string& name, const std::string& summary, const std::string& paper,

@@ -133,6 +133,11 @@ race@cuda_host: convolutions with bias*@kernels/product.cu@  __syncthreads();  /
 cpu@cuda_host: convolutions with bias*@kernels/norm.cu@return counts[i % n.pieces];@return counts[0];
 cpu@cuda_host: convolutions with bias*@kernels/product.cu@static_cast<int>(i % channels)@static_cast<int>(i % channels) / 2
 cpu@ops*@engine/ops_product.cpp@tanh ? tanh_grad(call.dy, call.y)@tanh ? tanh_grad(call.dy, call.dy)
+cpu@r3gan: an iteration*@losses/adversarial.cpp@return mean(softplus(d_fake - d_real));@return mean(softplus(d_real - d_fake));
+cpu@r3gan: both losses*@losses/penalty.cpp@Tensor slope = widen(grad(sum(d), {x}, keep_graph)[0]);@Tensor slope = detach(widen(grad(sum(d), {x}, keep_graph)[0]));
+cpu@r3gan: an optimizer*@kernels/optimizer_cpu.cpp@  k.beta2 = read(state.beta2, k.beta2);\n@
+cpu@cuda_host: updates*@kernels/optimizer.cu@beta2 ? *beta2 : k.beta2@k.beta2
+cpu@progressive: a new level*@models/progressive.cpp@static_cast<double>(level * g.phase)@static_cast<double>((level - 1) * g.phase)
 LIST
 )
 

@@ -25,7 +25,7 @@ struct Trainer {
     model = info.make(data_shape(info, data.images()), Settings(info.settings, given));
   }
   std::vector<double> iterate() {
-    auto v = step(data.next(model->batches_per_step(), batch));
+    auto v = step(data.next(model->batches_per_step(), batch), model->variant(step.iteration()));
     return {v.begin(), v.end()};
   }
 };
@@ -38,6 +38,7 @@ inline const std::map<std::string, std::map<std::string, std::string>>& small() 
       {"hinge", {{"width", "8"}, {"z-dim", "10"}, {"penalty", "r1"}, {"norm", "none"}}},
       {"wgan", {{"width", "8"}, {"z-dim", "10"}, {"n-critic", "2"}}},
       {"wgan-gp", {{"width", "8"}, {"n-critic", "2"}, {"z-dim", "10"}}},
+      {"r3gan", {{"width", "8"}, {"z-dim", "10"}, {"burn-in", "20"}}},
       {"cgan", {{"width", "8"}, {"z-dim", "10"}}},
       {"acgan", {{"width", "8"}, {"z-dim", "10"}, {"n-critic", "2"}}},
       {"infogan", {{"width", "8"}, {"z-dim", "10"}}},

@@ -77,12 +77,19 @@ void for_rules(F f) {
   f("rmsprop", 3, [](const auto& k, const TensorPack& p, const kernels::UpdateState& s) {
     k(kernels::rmsprop)(rmsprop_constants, s, p);
   });
+  f("adam, its beta2 from the device", 4, [](const auto& k, const TensorPack& p, kernels::UpdateState s) {
+    s.beta2 = s.lr;
+    k(kernels::adam)(adam_constants, s, p);
+  });
   for (bool nesterov : {false, true})
     f("sgd", 3, [nesterov](const auto& k, const TensorPack& p, const kernels::UpdateState& s) {
       k(kernels::sgd)(sgd_constants(nesterov), s, p);
     });
   f("ema", 2, [](const auto& k, const TensorPack& p, const kernels::UpdateState& s) {
-    k(kernels::ema)(0.999, s.t, s.finite, p);
+    k(kernels::ema)(0.999, {}, s.t, s.finite, p);
+  });
+  f("ema, its decay from the device", 2, [](const auto& k, const TensorPack& p, const kernels::UpdateState& s) {
+    k(kernels::ema)(0.999, s.lr, s.t, s.finite, p);
   });
   f("clip", 1, [](const auto& k, const TensorPack& p, const kernels::UpdateState& s) {
     k(kernels::clip)(-0.3, 0.8, s.finite, p);

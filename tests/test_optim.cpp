@@ -40,6 +40,27 @@ TEST_CASE("optim: SGD with momentum, Nesterov, L1 and L2") {
   }
 }
 
+TEST_CASE("optim: an optimizer that restarts is as a new one, and keeps its memory once a gradient was not finite") {
+  One x(1.5), y(1.5);
+  Adam used(x.state, {.lr = 0.1}), fresh(y.state, {.lr = 0.1});
+  for (double g : gradients) used.step(gradient(g));
+  assign(x.state[0].value, y.state[0].value);
+  used.restart();
+  for (double g : gradients) {
+    used.step(gradient(g));
+    fresh.step(gradient(g));
+    CHECK(x.value() == y.value());
+  }
+  Context failed(1);
+  const ContextScope scope(failed);
+  used.step(gradient(std::numeric_limits<double>::infinity()));
+  used.restart();
+  State memory;
+  used.collect("", memory);
+  for (const NamedTensor& t : memory)
+    if (t.name.starts_with("m.")) CHECK(t.value.item() != 0);
+}
+
 TEST_CASE("optim: AdamW, and Adam with L2, differ as their formulas do") {
   for (bool decoupled : {false, true}) {
     One x(-0.8);

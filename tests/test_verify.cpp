@@ -106,6 +106,17 @@ TEST_CASE("verify: every model is right on every device") {
   for (const VerifiedRow& r : v.gradients) CHECK(r.count == (r.name.starts_with("D.") ? 2 : 1));
 }
 
+TEST_CASE("verify: a growing model is compared while its last level fades in") {
+  const Verification v = verified(find_model("wgan-gp"), every_device(), {{"grow", "8"}});
+  CHECK(what_is_wrong(v) == "");
+  std::map<std::string, std::int64_t> counts;
+  for (const VerifiedRow& r : v.gradients)
+    for (const double e : r.errors) counts[r.name] += e > 0;
+  for (const char* used : {"G.0.image2.0.weight", "G.0.image1.0.weight", "D.0.image2.0.weight", "D.0.image1.0.weight"})
+    CHECK_MESSAGE(counts[used] > 0, used);
+  CHECK(counts["G.0.image0.0.weight"] == 0);
+}
+
 TEST_CASE("verify: a wrong result is found by the name of its op") {
   for (Device device : {Device::cpu, Device::cuda_host}) {
     INFO(name_of(device));

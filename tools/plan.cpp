@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "engine/context.h"
 #include "tools/progress.h"
 #include "tools/trainer.h"
 
@@ -33,12 +34,17 @@ struct Trial {
   double median = 0, low = 0, high = 0;  // seconds
   std::size_t count = 0;
 };
-Trial try_iterations(Step& step, Dataset& data, std::int64_t batches, std::int64_t batch) {
-  step(data.next(batches, batch));  // is recorded
+Trial try_iterations(Step& step, Dataset& data, const Model& model, std::int64_t batch) {
+  const std::int64_t at = model.busiest_iteration();
+  const auto iterate = [&] {
+    step.seek(at);
+    step(data.next(model.batches_per_step(), batch), model.variant(at));
+  };
+  iterate();  // is recorded
   std::vector<double> seconds;
   for (const double start = seconds_now(); seconds.size() < 3 || (seconds.size() < 50 && seconds_now() - start < 3);) {
     const double before = seconds_now();
-    step(data.next(batches, batch));
+    iterate();
     seconds.push_back(seconds_now() - before);
   }
   std::sort(seconds.begin(), seconds.end());
@@ -71,10 +77,11 @@ int show_plan(Model& model, Dataset& data, const RunIdentity& id, std::int64_t s
   fmt::print("{} on {}: {} images {}x{}x{}{}, batch {}, seed {}\n\n", id.model, images.name, images.count,
              images.height, images.width, images.channels,
              images.classes ? fmt::format(", {} classes", images.classes) : "", id.batch, id.seed);
+  current_context().variant = model.variant(model.busiest_iteration());
   for (const Model::Part& part : model.parts()) show_net(part);
 
   Step step([&](std::span<const Batch> batches) { return model.step(batches); }, id.seed);
-  const Trial t = try_iterations(step, data, per_step, id.batch);
+  const Trial t = try_iterations(step, data, model, id.batch);
   double flops = 0, products = 0, state = 0;
   for (const Launch& l : step.launches()) {
     flops += l.flops;

@@ -79,9 +79,14 @@ int show_profile(Model& model, Dataset& data, const RunIdentity& id, const Profi
   const std::string title = fmt::format("{} on {}: images {}x{}x{}, batch {}, on {}", id.model, images.name,
                                         images.height, images.width, images.channels, id.batch, name_of(device));
   Step step([&](std::span<const Batch> batches) { return model.step(batches); }, id.seed);
-  const std::int64_t batches = model.batches_per_step();
+  const std::int64_t batches = model.batches_per_step(), at = model.busiest_iteration();
   const Profile p = profile_step(
-      step, device, [&] { step(data.next(batches, id.batch)); }, request.times);
+      step, device,
+      [&] {
+        step.seek(at);
+        step(data.next(batches, id.batch), model.variant(at));
+      },
+      request.times);
   fmt::print("{}; medians of {} iterations\n", title, request.times);
   if (device == Device::cuda_host) {
     fmt::print("cuda-host executes the kernels of a GPU on the CPU: its times say nothing about one\n\n");

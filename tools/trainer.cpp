@@ -133,7 +133,7 @@ void Trainer::iterate() {
   const double before = seconds_now();
   const std::span<const HostBatch> batches = data_.next(model_.batches_per_step(), identity_.batch);
   if (step_.iteration() > first_) waited_seconds_ += seconds_now() - before;
-  step_.submit(batches);
+  step_.submit(batches, model_.variant(step_.iteration()));
   done_ = at_limit() || signals_.caught();
   due_ = done_ || step_.iteration() % snapshot_every_ == 0;
   while (step_.in_flight() > (due_ ? 0 : ahead_)) take();
@@ -191,7 +191,7 @@ void Trainer::explain_bad_values(std::int64_t iteration) {
   const std::span<const HostBatch> batches = data_.next(model_.batches_per_step(), identity_.batch);
   const std::int64_t at = iteration + 1;
   step_.seek(at);
-  const std::string why = find_bad_value(step_, batches, model_.state());
+  const std::string why = find_bad_value(step_, batches, model_.state(), model_.variant(iteration));
   observer_.failed(at, fmt::format("the gradients are not finite: {}", why));
   try {
     write_report("failed");
