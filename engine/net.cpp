@@ -108,7 +108,6 @@ struct BatchNorm : Layer {
     state.push_back({prefix + "running_var", running.var});
   }
   std::string describe() const override { return "batch norm" + followed_by(act); }
-  void set_training(bool on) override { training = on; }
 };
 
 struct GaussianNoise : Layer {

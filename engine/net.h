@@ -34,9 +34,8 @@ class Layer {
   virtual ~Layer() = default;
   virtual Tensor forward(const Tensor& x) = 0;
   virtual void collect(const std::string& prefix, State& state) const { (void)prefix, (void)state; }
-  virtual void set_training(bool on) { (void)on; }
   virtual std::string describe() const { return "function"; }  // "conv 4x4, stride 2, leaky ReLU"
-  virtual void set_training(bool on) { (void)on; }             // of what differs: batch norm
+  virtual void set_training(bool on) { (void)on; }             // of what differs between training and use
 };
 
 // A layer as it acts on one sample.

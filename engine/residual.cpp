@@ -5,7 +5,7 @@ namespace duel {
 
 struct Residual : Layer {
   Net branch;
-  Tensor forward(const Tensor& x) override { return x + branch.run(x); }
+  Tensor forward(const Tensor& x) override { return x + branch.run(x, {}); }
   void collect(const std::string& prefix, State& state) const override {
     const State inner = branch.state(prefix);
     state.insert(state.end(), inner.begin(), inner.end());

@@ -1,5 +1,6 @@
 #include "models/unconditional.h"
 
+#include "engine/error.h"
 #include "engine/tape.h"
 #include "models/nets.h"
 

@@ -49,12 +49,12 @@ cpu@verify*@tools/verification.cpp@        overwrite(y, r.values);@
 cpu@verify*@engine/optim.cpp@if (const GradientHook& hook = gradient_hook()) hook(names_, gradients);@
 cpu@verify*@tools/verification_tables.cpp@look("state", v.state, whole_tolerance);@
 cpu@evaluation*@tools/evaluation/metrics.cpp@- 2 * cross;@- cross;
-cpu@evaluation*@tools/evaluation/metrics.cpp@if (same && i == j) continue;@
-cpu@evaluation*@tools/evaluation/metrics.cpp@inside += row[j] < far;@inside += row[j] < near;
+cpu@evaluation*@tools/evaluation/metrics.cpp@if (same && i == j) continue;@if (same && i == j && n == 0) continue;
+cpu@evaluation*@tools/evaluation/metrics.cpp@inside += row[j] < far;@inside += row[j] <= far;
 cpu@evaluation*@tools/evaluation/classes.cpp@if (reduced < slack[j]) slack[j] = reduced, before[j] = column;@if (reduced < slack[j]) slack[j] = reduced, before[j] = 0;
 cpu@evaluation*@tools/evaluation/linear_classifier.cpp@system.diagonal().array() += lambda;@system.diagonal().array() += 2 * lambda;
-cpu@net file*@engine/chain_net.cpp@channels_first ? permute(x, {0, 3, 1, 2}) : x@x
-cpu@net file*@engine/net_file.cpp@static_cast<float>(l.eps - 1e-5)@0
+cpu@net file*@engine/chain_net.cpp@channels_first ? permute(x, {0, 3, 1, 2}) : x@channels_first ? permute(x, {0, 3, 2, 1}) : x
+cpu@net file*@engine/net_file.cpp@static_cast<float>(l.eps - 1e-5)@static_cast<float>(0 * l.eps)
 cpu@profile*@tools/profile.cpp@start += duration;@start = duration;
 cpu@profile*@kernels/optimizer.h@n += row[i] ? size[i]@n += row[0] ? 1
 cpu@cuda_host: reduce at*@kernels/reduce.cu@of_thread[e][t] = s[e];\n  __syncthreads();@of_thread[e][t] = s[e];

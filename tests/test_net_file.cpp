@@ -25,10 +25,10 @@ struct TemporaryFile {
   ~TemporaryFile() { fs::remove(path); }
 };
 
-StoredTensor stored(const std::vector<std::int64_t>& shape, std::uint64_t seed, bool positive = false) {
+StoredTensor stored(const std::vector<std::int64_t>& shape, std::uint64_t seed, double low = -1, double high = 1.5) {
   StoredTensor t{DType::f32, shape, {}};
   set_seed(seed);
-  const std::vector<float> v = uniform(Shape(shape), positive ? 0.5 : -1, 1.5, DType::f32).to_vector<float>();
+  const std::vector<float> v = uniform(Shape(shape), low, high, DType::f32).to_vector<float>();
   t.data.resize(v.size() * sizeof(float));
   std::memcpy(t.data.data(), v.data(), t.data.size());
   return t;
@@ -40,14 +40,19 @@ const char* const torch_net = R"({"layout": "torch", "features": 7, "classes": 3
              {"kind": "leaky relu", "slope": 0.1}, {"kind": "max pool", "size": 2}, {"kind": "flatten"},
              {"kind": "linear"}, {"kind": "tanh"}, {"kind": "linear"}]})";
 
-// The state dict of that nn.Sequential.
+// The state dict of that nn.Sequential; small weights before the tanh, that it is not saturated.
 TensorFile torch_file() {
   TensorFile file;
-  file.tensors = {{"0.weight", stored({4, 2, 3, 3}, 1)}, {"0.bias", stored({4}, 2)},
-                  {"1.weight", stored({4}, 3)},          {"1.bias", stored({4}, 4)},
-                  {"1.running_mean", stored({4}, 5)},    {"1.running_var", stored({4}, 6, true)},
-                  {"5.weight", stored({5, 36}, 7)},      {"5.bias", stored({5}, 8)},
-                  {"7.weight", stored({3, 5}, 9)},       {"7.bias", stored({3}, 10)}};
+  file.tensors = {{"0.weight", stored({4, 2, 3, 3}, 1)},
+                  {"0.bias", stored({4}, 2)},
+                  {"1.weight", stored({4}, 3)},
+                  {"1.bias", stored({4}, 4)},
+                  {"1.running_mean", stored({4}, 5)},
+                  {"1.running_var", stored({4}, 6, 0.1)},
+                  {"5.weight", stored({5, 36}, 7, -0.05, 0.05)},
+                  {"5.bias", stored({5}, 8)},
+                  {"7.weight", stored({3, 5}, 9)},
+                  {"7.bias", stored({3}, 10)}};
   file.metadata["duel.net"] = torch_net;
   return file;
 }

@@ -29,7 +29,7 @@ constexpr const char* style = R"(
 .bar b { position: absolute; top: 0; bottom: 0; width: 2px; background: var(--ink); }
 .beside { display: grid; grid-template-columns: minmax(0, 520px) 1fr; gap: 28px; align-items: start; }
 @media (max-width: 760px) { .pair, .beside { grid-template-columns: 1fr; } .scores th small { display: none; }
-  .scores th, .scores td { padding-left: 10px; font-size: 0.86rem; } }
+  .scores th, .scores td { padding-left: 10px; font-size: 0.86rem; } .scores td small { display: block; } }
 )";
 
 std::string grouped(std::int64_t n) {  // 12,345
