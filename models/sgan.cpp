@@ -67,7 +67,8 @@ class Sgan : public AdversarialModel {
   static Nets nets(const DataShape& data, const Settings& s) {
     const std::int64_t pixels = data.height * data.width * data.channels;
     const std::int64_t features = hidden_layers(s.integer("width")).back();
-    Net d, head;
+    const Init init{Init::Law::kaiming_normal, 0};  // before ReLU
+    Net d(init), head(init);
     d.weight_norm().flatten().gaussian_noise(0.6);  // of pixels in [-1, 1]; the authors' are in [0, 1]
     std::int64_t in = pixels;
     for (const std::int64_t out : hidden_layers(s.integer("width"))) {

@@ -273,6 +273,10 @@ TEST_CASE("cli: classes, codes and hidden labels") {
   CHECK(draw("c", {"--class", "3"}) == draw("c", {"--code", "class=3"}));
   CHECK(draw("c", {"--class", "3"}) != draw("c", {"--class", "4"}));
   CHECK(draw("i", {"--code", "c1=3,c2=0.5"}) != draw("i", {"--code", "c1=3,c2=-0.5"}));
+  CHECK(duel_run(in, {"interpolate", "i", "--mode", "codes", "--rows", "2", "--steps", "4"}).status == 0);
+  CHECK(fs::exists(in.path / "i/interpolated.png"));
+  check_refused(in, {"interpolate", "i", "--mode", "codes", "--out", "x.apng"}, "expected a name that ends in .png");
+  check_refused(in, {"interpolate", "i", "--mode", "codes", "--to", "3"}, "--to: a sweep has no end");
   check_refused(in, {"sample", "c", "--class", "10"}, "--class: class is '10', expected a whole number from 0 to 9");
   check_refused(in, {"sample", "i", "--class", "1"}, "--class: the model has no 'class', expected one of: c1, c2, c3");
   check_refused(in, {"sample", "i", "--code", "c1"}, "--code: found 'c1', expected NAME=VALUE");
@@ -281,6 +285,7 @@ TEST_CASE("cli: classes, codes and hidden labels") {
                 "cgan: unlabelled-idx3-ubyte has no labels");
   train_well(in, training("gan", "g", {"--steps", "1"}));
   check_refused(in, {"sample", "g", "--class", "1"}, "--class: the model has no codes");
+  check_refused(in, {"interpolate", "g", "--mode", "codes"}, "the model has no codes");
 
   train_well(in, training("sgan", "s", {"--steps", "3", "--labels", "20", "--width", "32"}));
   CHECK_FALSE(log_of(in, "s").back().contains("test_error"));  // no held-out images

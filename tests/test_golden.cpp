@@ -235,8 +235,7 @@ std::vector<std::string> run_files() {
 
 }  // namespace
 
-GPU_TEST("golden training runs") {
-  if (watches_races) return;
+GPU_TEST("training: golden runs") {
   for (const std::string& file : run_files()) {
     Run f32(file, DType::f32, DType::f32), bf16(file, DType::f32, DType::bf16);
     INFO(f32.kind);

@@ -220,8 +220,7 @@ TEST_CASE("precision: oneDNN takes bf16 for the products of f32 tensors, and rou
 }
 
 // Three iterations in less than f32 beside f32: the worst difference of a value, of the largest of that name.
-GPU_TEST("every model trains in tf32 and bf16 about as in f32, replayed and eager") {
-  if (watches_races) return;
+GPU_TEST("training: every model in tf32 and bf16 about as in f32, replayed and eager") {
   for (const ModelInfo& info : models()) {
     INFO(info.name);
     const auto run = [&](Precision p, bool eager) {

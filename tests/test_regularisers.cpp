@@ -56,8 +56,7 @@ TEST_CASE("regularisers: replayed and eager iterations give the same bits, and s
   }
 }
 
-GPU_TEST("regularisers: training as on the CPU, replayed and eager, and in bf16 about so") {
-  if (watches_races) return;
+GPU_TEST("training: regularisers as on the CPU, replayed and eager, and in bf16 about so") {
   for (const char* name : {"gan", "dcgan"}) {
     INFO(name);
     const auto run = [&](Device where, Precision p, bool eager) {

@@ -56,10 +56,7 @@ void check_models(Device other, double tolerance) {
   }
 }
 
-GPU_TEST("every model trains as on the CPU, replayed and eager") {
-  if (watches_races) return;  // whole trainings run no kernel that other cases do not
-  check_models(device, 1e-4);
-}
+GPU_TEST("training: every model as on the CPU, replayed and eager") { check_models(device, 1e-4); }
 
 namespace {
 
@@ -93,8 +90,7 @@ void check_in_flight(const std::string& name) {
 }
 }  // namespace
 
-GPU_TEST("iterations in flight and resident images change no bit") {
-  if (watches_races) return;
+GPU_TEST("training: iterations in flight and resident images change no bit") {
   check_in_flight("gan");
   check_in_flight("wgan-gp");
 }
@@ -112,8 +108,7 @@ TEST_CASE("step: what is submitted has to be taken") {
   CHECK(t.step.take().iteration == 0);
 }
 
-GPU_TEST("steady iterations allocate no tensor") {
-  if (watches_races) return;
+GPU_TEST("training: steady iterations allocate no tensor") {
   for (const auto& [name, settings] : small()) {
     INFO(name);
     Trainer t(name, settings, 4);

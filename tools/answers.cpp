@@ -41,8 +41,11 @@ std::vector<std::int32_t> names_of(const std::vector<std::int32_t>& answers, std
 // Of images begin .. end, with answers named by images name_begin .. name_end of another set.
 double wrong(Model& model, const ImageSet& named_by, std::int64_t name_end, const ImageSet& set, std::int64_t begin) {
   require(model.answers() > 0, "the model tells no classes apart");
-  for (const ImageSet* s : {&named_by, &set})
-    require(!s->labels.empty() && s->held() == s->count, "{}: expected labelled images in memory", s->name);
+  const auto check = [](const ImageSet& s) {
+    require(!s.labels.empty() && s.held() == s.count, "{}: expected labelled images in memory", s.name);
+  };
+  check(set);
+  if (model.clusters()) check(named_by);
   std::vector<std::int32_t> names;
   if (model.clusters()) {
     names = names_of(answers_to(model, named_by, 0, name_end),

@@ -42,23 +42,6 @@ double parse_value(const Model::Code& code, const std::string& option, const std
   return v;
 }
 
-// Row i gets value(i).
-template <class Value>
-Tensor with_values(const Tensor& z, const Model::Code& code, const Value& value) {
-  std::vector<float> all = z.to_vector<float>();
-  const std::int64_t n = z.dim(0), columns = z.size() / std::max<std::int64_t>(n, 1);
-  for (std::int64_t i = 0; i < n; ++i) {
-    float* at = all.data() + i * columns + code.first;
-    if (!code.category) {
-      *at = static_cast<float>(value(i));
-      continue;
-    }
-    std::fill_n(at, code.count, 0.0f);
-    at[static_cast<std::int64_t>(value(i))] = 1;
-  }
-  return from_vector(z.shape(), all, z.dtype());
-}
-
 const Model::Code* first_category(const std::vector<Model::Code>& codes) {
   const auto it = std::find_if(codes.begin(), codes.end(), [](const Model::Code& c) { return c.category; });
   return it == codes.end() ? nullptr : &*it;
@@ -81,6 +64,21 @@ std::vector<CodeValue> parse_codes(const Model& model, const std::string& option
     begin = end + 1;
   }
   return out;
+}
+
+Tensor with_values(const Tensor& z, const Model::Code& code, const std::function<double(std::int64_t)>& value) {
+  std::vector<float> all = z.to_vector<float>();
+  const std::int64_t n = z.dim(0), columns = z.size() / std::max<std::int64_t>(n, 1);
+  for (std::int64_t i = 0; i < n; ++i) {
+    float* at = all.data() + i * columns + code.first;
+    if (!code.category) {
+      *at = static_cast<float>(value(i));
+      continue;
+    }
+    std::fill_n(at, code.count, 0.0f);
+    at[static_cast<std::int64_t>(value(i))] = 1;
+  }
+  return from_vector(z.shape(), all, z.dtype());
 }
 
 Tensor with_code(const Tensor& z, const CodeValue& v) {

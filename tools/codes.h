@@ -1,6 +1,7 @@
 // Columns of a model's noise that mean something (Model::codes): setting them, and showing what each does.
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -19,7 +20,9 @@ struct CodeValue {
 // that is none of it, a code twice.
 std::vector<CodeValue> parse_codes(const Model& model, const std::string& option, const std::string& text);
 
-// The noise with that code set in all rows.
+// The noise with the code set in row i to value(i); of a category: which one.
+Tensor with_values(const Tensor& z, const Model::Code& code, const std::function<double(std::int64_t)>& value);
+// To one value in all rows.
 Tensor with_code(const Tensor& z, const CodeValue& value);
 // Rows take the categories of the model's first category code in turn; of a model without one they stay as they are.
 Tensor with_categories_in_turn(const Model& model, const Tensor& z);

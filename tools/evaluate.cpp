@@ -98,9 +98,8 @@ void write(const Evaluation& e, const fs::path& folder) {
 // What the model says and is told itself.
 void measure_model(Evaluation& e, LoadedRun& run, const RealImages& images, const ChainNet& net) {
   const ModelInfo& info = find_model(run.identity.model);
-  const bool clusters = run.identity.image.classes == 0 || run.identity.labels == "0";
   if (info.labels != Labels::unused || !images.train.labels.empty())
-    e.own = own_error(*run.model, clusters, images.train, images.held_out);
+    e.own = own_error(*run.model, images.train, images.held_out);
   if (net.classes() > 0) {
     e.codes = code_agreements(*run.model, run.identity.image, net, e.seed + 1, e.count);
     return;

@@ -7,6 +7,7 @@
 
 #include "engine/error.h"
 #include "engine/picture.h"
+#include "tools/codes.h"
 #include "tools/commands.h"
 #include "tools/loaded_run.h"
 #include "tools/sampler.h"
@@ -103,12 +104,12 @@ void write_animation(const fs::path& out, const LoadedRun& run, const Walk& walk
 
 std::vector<Setting> interpolate_options() {
   return {{"mode",
-           "along a line, along a great circle, or one coordinate from -3 to 3",
+           "along a line, along a great circle, one coordinate from -3 to 3, or a block for each code of the model",
            "spherical",
            0,
            0,
            false,
-           {"linear", "spherical", "sweep"}},
+           {"linear", "spherical", "sweep", "codes"}},
           {"from", "the seed of the noise where the walks begin", "1", 0, 9007199254740992, true, {}},
           {"to", "the seed of the noise where they end", "2", 0, 9007199254740992, true, {}},
           {"steps", "images along a walk, both ends included", "16", 2, 1000, true, {}},
@@ -126,7 +127,8 @@ int interpolate(const std::string& run, const std::map<std::string, std::string>
   numbers.erase("out");
   const Settings options(interpolate_options(), numbers);
   const std::string mode = options.word("mode");
-  require(mode != "sweep" || !given.count("to"), "--to: a sweep has no end of its own, only --from");
+  require((mode != "sweep" && mode != "codes") || !given.count("to"),
+          "--to: a sweep has no end of its own, only --from");
   require(mode == "sweep" || !given.count("coordinate"), "--coordinate: is for --mode sweep, found --mode {}", mode);
   const auto it = given.find("out");
   bool animate = options.word("animate") == "yes";
@@ -137,6 +139,14 @@ int interpolate(const std::string& run, const std::map<std::string, std::string>
   check_output("out", out, {".png", ".apng"});
   animate = animate || out.extension() == ".apng";
   const std::int64_t rows = options.integer("rows"), steps = options.integer("steps");
+  if (mode == "codes") {
+    require(!animate, "--out {}: the codes are a picture, expected a name that ends in .png", out.string());
+    const auto from = static_cast<std::uint64_t>(options.integer("from"));
+    save_png(out, sweep_codes(*loaded.model, loaded.identity.image, from, rows, steps));
+    fmt::print("{}: each code of {} in {} steps, {} rows, after {} steps of training\n", out.string(),
+               loaded.identity.model, steps, rows, loaded.at.iteration);
+    return 0;
+  }
   Walk walk{mode, static_cast<std::size_t>(options.integer("coordinate")), {}, {}};
   walk.from = rows_of(draw_noise(*loaded.model, static_cast<std::uint64_t>(options.integer("from")), rows));
   walk.to = rows_of(draw_noise(*loaded.model, static_cast<std::uint64_t>(options.integer("to")), rows));

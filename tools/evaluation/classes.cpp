@@ -5,7 +5,8 @@
 #include <limits>
 #include <numeric>
 
-#include "engine/tape.h"
+#include "tools/answers.h"
+#include "tools/codes.h"
 #include "tools/run_data.h"
 #include "tools/sampler.h"
 
@@ -26,31 +27,6 @@ std::vector<double> shares(std::vector<double> n, double added) {
   const double total = std::accumulate(n.begin(), n.end(), 0.0);
   for (double& v : n) v /= total;
   return n;
-}
-
-// Rows of noise with the category set to each of its values in turn, `each` rows a value.
-Tensor asked(const Model& model, const Model::Code& code, std::uint64_t seed, std::int64_t each) {
-  const Tensor z = draw_noise(model, seed, each * code.count);
-  std::vector<float> values = z.to_vector<float>();
-  const std::int64_t width = z.size() / z.dim(0);
-  for (std::int64_t i = 0; i < z.dim(0); ++i)
-    for (std::int64_t k = 0; k < code.count; ++k)
-      values[static_cast<std::size_t>(i * width + code.first + k)] = i / each == k ? 1.0f : 0.0f;
-  return from_vector(z.shape(), values, z.dtype());
-}
-
-// A chunk at a time.
-std::vector<std::int32_t> classified(Model& model, const ImageSet& images) {
-  constexpr std::int64_t chunk = 250;
-  const NoGrad off;
-  std::vector<std::int32_t> out;
-  for (std::int64_t begin = 0; begin < images.count; begin += chunk) {
-    const std::int64_t n = std::min(chunk, images.count - begin);
-    const Tensor x = pad(to_tensor(images, begin, begin + n), 0, 0, chunk - n);
-    const std::vector<std::int32_t> best = argmax(model.classify(x), 1).to_vector<std::int32_t>();
-    out.insert(out.end(), best.begin(), best.begin() + n);
-  }
-  return out;
 }
 
 }  // namespace
@@ -111,7 +87,9 @@ std::vector<CodeAgreement> code_agreements(Model& model, const DataShape& image,
     if (!code.category) continue;
     CodeAgreement a{.name = code.name, .is_class = code.name == "class"};
     a.each = std::max<std::int64_t>(1, count / code.count);
-    const ImageSet samples = draw_images(model, image, asked(model, code, seed, a.each));
+    const ImageSet samples = draw_images(model, image,
+                                         with_values(draw_noise(model, seed, a.each * code.count), code,
+                                                     [&](std::int64_t row) { return row / a.each; }));
     const std::vector<std::int32_t> answers = see(judge, samples).answers;
     Counts seen;
     for (std::int64_t value = 0; value < code.count; ++value)
@@ -134,25 +112,11 @@ std::vector<CodeAgreement> code_agreements(Model& model, const DataShape& image,
   return out;
 }
 
-std::optional<OwnError> own_error(Model& model, bool clusters, const ImageSet& train, const ImageSet& held_out) {
+std::optional<OwnError> own_error(Model& model, const ImageSet& train, const ImageSet& held_out) {
   if (model.answers() == 0 || held_out.labels.empty()) return {};
-  OwnError out{.clusters = clusters, .answers = model.answers(), .tested = held_out.count};
-  std::vector<std::int32_t> names(static_cast<std::size_t>(model.answers()));
-  std::iota(names.begin(), names.end(), 0);
-  if (clusters) {
-    const ImageSet some = pick_images(train, 0, 0, std::min<std::int64_t>(10000, train.held()));
-    const std::vector<std::int32_t> found = classified(model, some);
-    Counts votes(names.size(), std::vector<double>(static_cast<std::size_t>(train.classes)));
-    for (std::size_t i = 0; i < found.size(); ++i)
-      ++votes[static_cast<std::size_t>(found[i])][static_cast<std::size_t>(some.labels[i])];
-    for (std::size_t k = 0; k < names.size(); ++k)
-      names[k] = static_cast<std::int32_t>(std::max_element(votes[k].begin(), votes[k].end()) - votes[k].begin());
-    out.named_by = some.count;
-  }
-  std::vector<std::int32_t> answers = classified(model, held_out);
-  for (std::int32_t& a : answers) a = names[static_cast<std::size_t>(a)];
-  out.error = 1 - agreement(answers, held_out.labels);
-  return out;
+  ImageSet some;
+  if (model.clusters()) some = pick_images(train, 0, 0, std::min<std::int64_t>(10000, train.held()));
+  return OwnError{model.clusters(), model.answers(), some.count, held_out.count, error_rate(model, some, held_out)};
 }
 
 }  // namespace duel

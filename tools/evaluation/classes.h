@@ -47,6 +47,6 @@ struct OwnError {
   std::int64_t answers = 0, named_by = 0, tested = 0;
   double error = 0;
 };
-std::optional<OwnError> own_error(Model& model, bool clusters, const ImageSet& train, const ImageSet& held_out);
+std::optional<OwnError> own_error(Model& model, const ImageSet& train, const ImageSet& held_out);
 
 }  // namespace duel

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "engine/error.h"
+#include "engine/picture.h"
 #include "engine/precision.h"
 #include "engine/resize.h"
 #include "engine/tape.h"
@@ -38,10 +39,7 @@ Tensor to_tensor(const ImageSet& images, std::int64_t begin, std::int64_t end) {
   const auto bytes = std::span(images.pixels)
                          .subspan(static_cast<std::size_t>(begin * images.image_bytes()),
                                   static_cast<std::size_t>((end - begin) * images.image_bytes()));
-  std::vector<float> values(bytes.size());
-  std::transform(bytes.begin(), bytes.end(), values.begin(),
-                 [](std::uint8_t v) { return static_cast<float>(v) / 127.5f - 1.0f; });
-  return from_vector({end - begin, images.height, images.width, images.channels}, values, DType::f32);
+  return from_bytes(bytes, {end - begin, images.height, images.width, images.channels});
 }
 
 Seen see(const ChainNet& net, const ImageSet& images) {

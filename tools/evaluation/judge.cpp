@@ -14,6 +14,7 @@
 #include "engine/precision.h"
 #include "engine/step.h"
 #include "engine/tape.h"
+#include "losses/classification.h"
 #include "tools/evaluation/features.h"
 #include "tools/progress.h"
 
@@ -70,7 +71,7 @@ ChainNet train_judge(const ImageSet& images, bool flip, std::uint64_t seed) {
       [&](std::span<const Batch> batches) {
         const Batch& x = batches[0];
         const Tensor scores = judge(x.images).scores;
-        const Tensor loss = -mean(sum(one_hot(x.labels, images.classes) * log_softmax(scores), {1}));
+        const Tensor loss = cross_entropy(scores, x.labels);
         adam.step(grad(loss, adam.parameters()));
         return Metrics{{"loss", loss}};
       },
