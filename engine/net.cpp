@@ -97,7 +97,8 @@ struct BatchNorm : Layer {
   Tensor normalise(const Tensor& x, const BatchStatistics* known) const {
     const double slope = slope_of(act);
     const Tensor g = bf16_copy(gamma), b = bf16_copy(beta);
-    Tensor y = training ? duel::batch_norm(x, g, b, 1e-5, slope, &running, known)
+    const RunningStatistics* to_update = KeepStatistics::on() ? nullptr : &running;
+    Tensor y = training ? duel::batch_norm(x, g, b, 1e-5, slope, to_update, known)
                         : batch_norm_inference(x, g, b, running, 1e-5, slope);
     return act == Act::tanh ? duel::tanh(y) : y;
   }
@@ -135,6 +136,8 @@ Tensor Net::parameter(Tensor w) const {
   if (compute_ != dtype_) keep_bf16_copy(w);
   return w;
 }
+
+thread_local bool KeepStatistics::on_ = false;
 
 Net& Net::spectral_norm(bool on) {
   form_ = on ? spectral_form : nullptr;

@@ -121,6 +121,21 @@ class Inference {
   std::vector<Net> nets_;  // copies share their layers
 };
 
+// Batch norm leaves its running statistics as they are, for a scope of this thread. So those of a discriminator that
+// also classifies stay the statistics of real images, when generated ones are a batch of their own.
+class KeepStatistics {
+ public:
+  KeepStatistics() : before_(on_) { on_ = true; }
+  ~KeepStatistics() { on_ = before_; }
+  KeepStatistics(const KeepStatistics&) = delete;
+  KeepStatistics& operator=(const KeepStatistics&) = delete;
+  static bool on() { return on_; }
+
+ private:
+  static thread_local bool on_;
+  bool before_;
+};
+
 // Copies every tensor of `from` into the tensor of the same name. Errors name what is missing or does not fit.
 void copy_state(const State& to, const State& from);
 

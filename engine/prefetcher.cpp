@@ -205,17 +205,20 @@ void Prefetcher::fill(Slot& slot) {
   if (failed) std::rethrow_exception(failed);
 }
 
-void Prefetcher::fill_labelled(Slot& slot, std::size_t begin) const {
+void Prefetcher::fill_labelled(Slot& slot, std::size_t begin) {
   constexpr std::uint64_t of_labels = 0x6c61626c;  // apart from the streams of the order and of the flips
   SplitMix64 epoch = SplitMix64::stream(seed ^ of_labels, static_cast<std::uint64_t>(ahead.epoch));
   SplitMix64 random = SplitMix64::stream(epoch.next(), static_cast<std::uint64_t>(ahead.index));
-  std::vector<std::int32_t> round = labelled;
-  for (std::size_t at = begin, k = 0; at < slot.index.size(); ++at, k = (k + 1) % round.size()) {
-    std::swap(round[k], round[k + random.below(round.size() - k)]);
-    slot.index[at] = round[k];
-    slot.labels[at] = images.labels[static_cast<std::size_t>(round[k])];
+  // Draws without putting back, a batch at a time: every batch starts from the list's own order.
+  std::vector<std::pair<std::size_t, std::size_t>> swaps;
+  for (std::size_t at = begin, k = 0; at < slot.index.size(); ++at, k = (k + 1) % labelled.size()) {
+    swaps.emplace_back(k, k + random.below(labelled.size() - k));
+    std::swap(labelled[k], labelled[swaps.back().second]);
+    slot.index[at] = labelled[k];
+    slot.labels[at] = images.labels[static_cast<std::size_t>(labelled[k])];
     slot.flip[at] = flip && random.next() >> 63;
   }
+  for (auto s = swaps.rbegin(); s != swaps.rend(); ++s) std::swap(labelled[s->first], labelled[s->second]);
 }
 
 void Prefetcher::put_image(std::int64_t sample, bool mirrored, std::uint8_t* to) const {

@@ -38,14 +38,14 @@ struct Prefetcher {
   void run();
   void fill(Slot& slot);
   void put_image(std::int64_t sample, bool mirrored, std::uint8_t* to) const;  // of the set, into a batch
-  void fill_labelled(Slot& slot, std::size_t begin) const;
+  void fill_labelled(Slot& slot, std::size_t begin);
   void shuffle(std::int64_t epoch);
   bool is_flipped(const Cursor& at) const;
 
   const ImageSet images;
   const std::uint64_t seed;
   const bool flip;
-  const std::vector<std::int32_t> labelled;  // which images are, where the labels of others are hidden; else none
+  std::vector<std::int32_t> labelled;  // which images are, where the labels of others are hidden; else none
 
   // Of the caller's thread.
   Tensor resident;

@@ -9,9 +9,8 @@ Tensor cross_entropy(const Tensor& logits, const Tensor& labels) {
   return -sum(y * log_softmax(logits)) / static_cast<double>(logits.dim(0));
 }
 
-Tensor conditional_entropy(const Tensor& logits) {
-  return -sum(softmax(logits) * log_softmax(logits)) / static_cast<double>(logits.dim(0));
-}
+Tensor entropy(const Tensor& logits) { return -sum(softmax(logits) * log_softmax(logits), {1}); }
+Tensor conditional_entropy(const Tensor& logits) { return mean(entropy(logits)); }
 
 Tensor marginal_entropy(const Tensor& logits) {
   // log(E p) = logsumexp over n of log p(k|x_n), less log N: finite where every p(k|x_n) underflows.

@@ -8,7 +8,9 @@ namespace duel {
 // -E_n[log p(y_n|x_n)], labels y (N) i32, or one-hot rows (N,K).
 Tensor cross_entropy(const Tensor& logits, const Tensor& labels);
 
-// Springenberg 2016, eq. 5: the entropy of the answer to an image, on the average:  E_n[H(p(.|x_n))]
+// The entropy of the answer to each image:  H(p(.|x_n)) = -sum_k p(k|x_n) log p(k|x_n), (N).
+Tensor entropy(const Tensor& logits);
+// Springenberg 2016, eq. 5: on the average:  E_n[H(p(.|x_n))]
 Tensor conditional_entropy(const Tensor& logits);
 // The same, eq. 6: the entropy of the average answer:  H(E_n[p(.|x_n)])
 Tensor marginal_entropy(const Tensor& logits);

@@ -11,35 +11,27 @@ namespace {
 class Acgan : public AdversarialModel {
  public:
   Acgan(const DataShape& data, const Settings& s)
-      : AdversarialModel(data, s, nets(data, s)), weight_(s.number("class-weight")), objective_(s), penalty_(s) {}
+      : AdversarialModel(data, s, nets(data, s)), weight_(s.number("class-weight")), loss_(s) {}
 
   Metrics step(std::span<const Batch> batches) override {
-    Tensor loss_d, loss_class, loss_penalty;
-    Answer real, fake;
+    Tensor loss_class;
+    AdversarialLoss::OfD of_d;
     for (const Batch& batch : batches) {
       const Tensor x = show(batch.images), c = batch.labels;
       const Tensor z = noise(batch.size()), x_fake = show(detach(g_(z)));
-      real = ask(x);
-      fake = ask(x_fake);
+      const Answer real = ask(x), fake = ask_fake(x_fake);
       // Eq. 2 and 3. The images of G count for the class, too: D is trained to maximise L_S + L_C over both.
-      const Tensor l_s = objective_.discriminator(real.source, fake.source);
+      of_d = loss_.discriminator(
+          real.source, fake.source, [this](const Tensor& at) { return ask(at).source; }, x, x_fake);
       loss_class = cross_entropy(real.classes, c) + cross_entropy(fake.classes, class_of(z));
-      loss_d = l_s + weight_ * loss_class;
-      loss_penalty = penalty_([this](const Tensor& at) { return ask(at).source; }, x, x_fake);
-      if (loss_penalty) loss_d = loss_d + loss_penalty;
-      step_d(loss_d);
+      of_d.loss = of_d.loss + weight_ * loss_class;
+      step_d(of_d.loss);
     }
     const Tensor z = noise(batches[0].size());
-    const Answer made = ask(show(g_(z)));
-    const Tensor loss_g = objective_.generator(made.source) + weight_ * cross_entropy(made.classes, class_of(z));
+    const Answer made = ask_fake(show(g_(z)));
+    const Tensor loss_g = loss_.generator(made.source) + weight_ * cross_entropy(made.classes, class_of(z));
     step_g(loss_g);
-
-    NoGrad off;
-    Metrics m{{"loss_d", loss_d}, {"loss_g", loss_g}, {"loss_class", loss_class}};
-    if (loss_penalty) m.push_back({"loss_penalty", loss_penalty});
-    m.push_back({"d_real", objective_.shown(real.source)});
-    m.push_back({"d_fake", objective_.shown(fake.source)});
-    return m;
+    return loss_.metrics(of_d, loss_g, {{"loss_class", loss_class}});
   }
 
   std::vector<Code> codes() const override { return {class_code()}; }
@@ -57,6 +49,10 @@ class Acgan : public AdversarialModel {
     const Tensor a = d_(x);
     return {slice(a, 1, 0, 1), slice(a, 1, 1, 1 + data_.classes)};
   }
+  Answer ask_fake(const Tensor& x) const {
+    const KeepStatistics of_real;
+    return ask(x);
+  }
   Tensor class_of(const Tensor& z) const { return slice(z, 1, z_dim_, z_dim_ + data_.classes); }
 
   static Nets nets(const DataShape& data, const Settings& s) {
@@ -68,8 +64,7 @@ class Acgan : public AdversarialModel {
   }
 
   double weight_;
-  Objective objective_;
-  Penalty penalty_;
+  AdversarialLoss loss_;
 };
 
 }  // namespace
@@ -82,7 +77,7 @@ ModelInfo acgan_model() {
           "Odena et al. 2017",
           64,
           join_settings({objective_settings(r), penalty_settings(r), training_settings(r), dcgan_settings(r),
-                         shown_settings(), own}),
+                         shown_settings(r), own}),
           [](const DataShape& data, const Settings& s) {
             check_square("acgan", data);
             check_bounds("acgan", s);

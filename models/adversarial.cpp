@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "engine/context.h"
 #include "engine/error.h"
 #include "engine/tape.h"
 
@@ -63,6 +62,9 @@ std::vector<Setting> training_settings(const AdversarialRecipe& r) {
       whole("z-dim", "numbers of noise for an image", r.z_dim, 1, 4096),
       number("ema", "decay of the average of G's weights that samples are drawn with; 0: none", "0.999", 0, 0.999999)};
 }
+std::vector<Setting> norm_settings(const AdversarialRecipe& r) {
+  return {word("norm", "normalisation in D", r.norm, {"batch", "none"})};
+}
 std::vector<Setting> critic_settings() {
   return {word("spectral-norm",
                "D's weights are divided by their largest singular value; takes the place of D's batch norm", "no",
@@ -71,12 +73,12 @@ std::vector<Setting> critic_settings() {
                 1024)};
 }
 std::vector<Setting> dcgan_settings(const AdversarialRecipe& r) {
-  return join_settings({{word("norm", "normalisation in D", r.norm, {"batch", "none"}),
-                         whole("width", "channels next to the image; deeper layers have multiples", "64", 1, 1024)},
+  return join_settings({norm_settings(r),
+                        {whole("width", "channels next to the image; deeper layers have multiples", "64", 1, 1024)},
                         critic_settings()});
 }
-std::vector<Setting> shown_settings() {
-  return {number("instance-noise", "standard deviation of noise on what D sees", "0", 0, 10),
+std::vector<Setting> shown_settings(const AdversarialRecipe& r) {
+  return {number("instance-noise", "standard deviation of noise on what D sees", r.instance_noise, 0, 10),
           whole("instance-noise-steps", "it falls to 0 at this iteration; 0: it stays", "0", 0, 1e9),
           word("augment", "what is done to all that D sees, with gradients", "none",
                {"none", "colour", "shift", "cutout", "colour+shift", "colour+cutout", "shift+cutout", "all"})};
@@ -124,6 +126,27 @@ Tensor Penalty::operator()(const Critic& d, const Tensor& x, const Tensor& x_fak
   return {};
 }
 
+AdversarialLoss::OfD AdversarialLoss::discriminator(const Critic& d, const Tensor& x, const Tensor& x_fake) const {
+  const Tensor d_real = d(x);
+  return discriminator(d_real, d(x_fake), d, x, x_fake);
+}
+AdversarialLoss::OfD AdversarialLoss::discriminator(const Tensor& d_real, const Tensor& d_fake, const Critic& d,
+                                                    const Tensor& x, const Tensor& x_fake) const {
+  OfD l{objective_.discriminator(d_real, d_fake), penalty_(d, x, x_fake), d_real, d_fake};
+  if (l.penalty) l.loss = l.loss + l.penalty;
+  return l;
+}
+Metrics AdversarialLoss::metrics(const OfD& of_d, const Tensor& loss_g, const Metrics& own) const {
+  NoGrad off;
+  Metrics m{{"loss_d", of_d.loss}, {"loss_g", loss_g}};
+  m.insert(m.end(), own.begin(), own.end());
+  if (objective_.is_wasserstein()) m.push_back({"loss_wasserstein", mean(of_d.d_real) - mean(of_d.d_fake)});
+  if (of_d.penalty) m.push_back({"loss_penalty", of_d.penalty});
+  m.push_back({"d_real", objective_.shown(of_d.d_real)});
+  m.push_back({"d_fake", objective_.shown(of_d.d_fake)});
+  return m;
+}
+
 void check_square(const std::string& model, const DataShape& data) {
   require(data.height == data.width, "{}: images are {}x{}, expected square ones; --size S crops and scales them",
           model, data.height, data.width);
@@ -143,7 +166,7 @@ void check_bounds(const std::string& model, const Settings& s) {
   require(!(spectral_norm && clipped),
           "{}: --spectral-norm with --clip {}: the clipped weights are divided by their size; leave one out", model,
           s.word("clip"));
-  require(s.word("loss") != "wasserstein" || penalised || clipped || spectral_norm,
+  require(!s.has("loss") || s.word("loss") != "wasserstein" || penalised || clipped || spectral_norm,
           "{}: --loss wasserstein needs a bound on D's slope: add --penalty gp{}, or --clip 0.01, or --spectral-norm",
           model, batch_norm ? " --norm none" : "");
 }
@@ -167,14 +190,8 @@ AdversarialModel::AdversarialModel(const DataShape& data, const Settings& s, Net
   g_ema_.set_training(false);
 }
 
-void AdversarialModel::check_batch(std::int64_t images) const {
-  const std::int64_t packed = critic_input_.packed(), divisor = packed * stddev_group_;
-  require(images % divisor == 0, "--batch: found {}, expected a multiple of {}: --pac {} and --minibatch-stddev {}",
-          images, divisor, packed, stddev_group_);
-}
-
 Tensor AdversarialModel::noise(std::int64_t n) const {
-  std::vector<Tensor> columns{normal({n, z_dim_})};
+  std::vector<Tensor> columns{pure_noise(n)};
   for (const Code& code : codes())
     columns.push_back(code.category ? one_hot(argmax(uniform({n, code.count}), 1), code.count)
                                     : uniform({n, 1}, code.low, code.high));

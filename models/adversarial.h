@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/context.h"
 #include "engine/optim.h"
 #include "losses/adversarial.h"
 #include "losses/penalty.h"
@@ -25,16 +26,18 @@ struct AdversarialRecipe {
   std::string lr = "0.0002", lr_g = "0", beta1 = "0.5", beta2 = "0.999";
   std::string n_critic = "1";
   std::string z_dim = "128";
+  std::string instance_noise = "0";  // on what D sees
 };
 
 // The options, part by part; a model offers those of the parts that it uses.
 std::vector<Setting> objective_settings(const AdversarialRecipe& r);  // loss, codes, smoothing
 std::vector<Setting> penalty_settings(const AdversarialRecipe& r);    // penalty, lambda, clip
 std::vector<Setting> training_settings(const AdversarialRecipe& r);   // n-critic, optimizer, its numbers, z-dim, ema
+std::vector<Setting> norm_settings(const AdversarialRecipe& r);       // norm
 std::vector<Setting> critic_settings();                               // spectral-norm, minibatch-stddev
 std::vector<Setting> dcgan_settings(const AdversarialRecipe& r);      // norm, width, critic_settings()
 // For models whose D gets what show() makes of images: instance noise, augment; and, of those without labels, pac.
-std::vector<Setting> shown_settings();
+std::vector<Setting> shown_settings(const AdversarialRecipe& r);
 std::vector<Setting> packing_settings();
 std::vector<Setting> join_settings(std::vector<std::vector<Setting>> parts);
 
@@ -67,6 +70,29 @@ class Penalty {
   double lambda_;
 };
 
+// The losses of a pair of nets of which D answers one score for an image: the two above.
+class AdversarialLoss {
+ public:
+  explicit AdversarialLoss(const Settings& s) : objective_(s), penalty_(s) {}
+
+  struct OfD {
+    Tensor loss;                     // with the penalty
+    Tensor penalty, d_real, d_fake;  // penalty: empty where there is none
+  };
+  // Of images x and x_fake as the critic d sees them.
+  OfD discriminator(const Critic& d, const Tensor& x, const Tensor& x_fake) const;
+  // Where its answers are known; then only the penalty asks d.
+  OfD discriminator(const Tensor& d_real, const Tensor& d_fake, const Critic& d, const Tensor& x,
+                    const Tensor& x_fake) const;
+  Tensor generator(const Tensor& d_fake) const { return objective_.generator(d_fake); }
+  // What an iteration reports: both losses, then what is the model's own, then the parts of D's.
+  Metrics metrics(const OfD& of_d, const Tensor& loss_g, const Metrics& own = {}) const;
+
+ private:
+  Objective objective_;
+  Penalty penalty_;
+};
+
 // Errors, each with the reason and the way out: combinations of these options that cannot work.
 void check_square(const std::string& model, const DataShape& data);
 void check_bounds(const std::string& model, const Settings& s);
@@ -75,8 +101,9 @@ void check_bounds(const std::string& model, const Settings& s);
 class AdversarialModel : public Model {
  public:
   std::int64_t batches_per_step() const override { return n_critic_; }
-  void check_batch(std::int64_t images) const override;
-  // (n, z-dim and then the columns of codes()): N(0, 1), categories all equally likely, numbers uniform in their range.
+  std::int64_t batch_divisor() const override { return critic_input_.packed() * stddev_group_; }
+  // (n, z-dim and then the columns of codes()): pure_noise(), categories all equally likely, numbers uniform in their
+  // range.
   Tensor noise(std::int64_t n) const override;
   Tensor sample(const Tensor& z) override;
   State state() const override;
@@ -91,7 +118,8 @@ class AdversarialModel : public Model {
   };
   AdversarialModel(const DataShape& data, const Settings& s, Nets nets);
 
-  Code class_code() const { return {"class", z_dim_, data_.classes, true}; }  // the first code
+  virtual Tensor pure_noise(std::int64_t n) const { return normal({n, z_dim_}); }  // (n,z-dim): N(0, 1)
+  Code class_code() const { return {"class", z_dim_, data_.classes, true}; }       // the first code
   // What D sees of images, real or generated; with --pac several at once.
   Tensor show(const Tensor& images) const { return critic_input_(images); }
 

@@ -3,11 +3,13 @@
 // classes,
 //   D  is sure of real images and uses all classes evenly, and is unsure of generated ones (eq. 7 and 9),
 //   G  makes images of which D is sure, evenly of all classes (eq. 8).
-// Without labels the classes are clusters; labels add a cross-entropy (eq. 9).
-#include "engine/error.h"
+// Without labels the classes are clusters; labels add a cross-entropy (eq. 9). The nets are DCGAN's, with noise on what
+// D sees: without it D is sure of everything, by details that do not matter. What the paper does with fully connected
+// nets needs their hidden layers noisy, too, and clusters worse.
 #include "engine/tape.h"
 #include "losses/classification.h"
 #include "models/adversarial.h"
+#include "models/nets.h"
 
 namespace duel {
 namespace {
@@ -15,13 +17,19 @@ namespace {
 class Catgan : public AdversarialModel {
  public:
   Catgan(const DataShape& data, const Settings& s)
-      : AdversarialModel(data, s, nets(data, s)), answers_(answers_of(data, s)), lambda_(s.number("class-weight")) {}
+      : AdversarialModel(data, s, nets(data, s)),
+        answers_(answers_of(data, s)),
+        lambda_(s.number("class-weight")),
+        penalty_(s) {}
 
   Metrics step(std::span<const Batch> batches) override {
     const Batch& labelled = batches.back();
-    Tensor loss_d, loss_class, sure, even, unsure;
+    // What D trains to be high at real images and low at generated ones, image by image.
+    const Critic sureness = [this](const Tensor& at) { return -entropy(d_(at)); };
+    Tensor loss_d, loss_class, loss_penalty, sure, even, unsure;
     for (const Batch& batch : batches.first(static_cast<std::size_t>(batches_per_step()))) {
-      const Tensor a = d_(show(batch.images)), a_fake = d_(show(detach(g_(noise(batch.size())))));
+      const Tensor x = show(batch.images), x_fake = show(detach(g_(noise(batch.size()))));
+      const Tensor a = d_(x), a_fake = answer_to_fake(x_fake);
       sure = conditional_entropy(a);
       even = marginal_entropy(a);
       unsure = conditional_entropy(a_fake);
@@ -30,15 +38,18 @@ class Catgan : public AdversarialModel {
         loss_class = cross_entropy(d_(show(labelled.images)), labelled.labels);
         loss_d = loss_d + lambda_ * loss_class;
       }
+      loss_penalty = penalty_(sureness, x, x_fake);
+      if (loss_penalty) loss_d = loss_d + loss_penalty;
       step_d(loss_d);
     }
 
-    const Tensor a = d_(show(g_(noise(batches[0].size()))));
+    const Tensor a = answer_to_fake(show(g_(noise(batches[0].size()))));
     const Tensor loss_g = conditional_entropy(a) - marginal_entropy(a);
     step_g(loss_g);
 
     Metrics m{{"loss_d", loss_d}, {"loss_g", loss_g}};
     if (loss_class) m.push_back({"loss_class", loss_class});
+    if (loss_penalty) m.push_back({"loss_penalty", loss_penalty});
     m.insert(m.end(), {{"entropy_real", sure}, {"entropy_fake", unsure}, {"entropy_marginal", even}});
     return m;
   }
@@ -51,50 +62,43 @@ class Catgan : public AdversarialModel {
   }
 
  private:
+  Tensor answer_to_fake(const Tensor& x) const {
+    const KeepStatistics of_real;
+    return d_(x);
+  }
   static std::int64_t answers_of(const DataShape& data, const Settings& s) {
     return data.classes > 0 ? data.classes : s.integer("clusters");
   }
   static Nets nets(const DataShape& data, const Settings& s) {
-    const std::int64_t pixels = data.height * data.width * data.channels;
-    const std::int64_t width = s.integer("width");
-    Net d;
-    d.flatten().gaussian_noise(0.6);
-    std::int64_t in = pixels;
-    for (const std::int64_t out : {width, width / 2, width / 4, width / 4, width / 4}) {
-      d.linear(in, out, Act::none, false).batch_norm(out, Act::leaky_relu).gaussian_noise(0.5);
-      in = out;
-    }
-    d.linear(in, answers_of(data, s));
-    return {generator(data, s), generator(data, s), d};
-  }
-  static Net generator(const DataShape& data, const Settings& s) {
-    const std::int64_t width = s.integer("width"), half = width / 2;
-    Net g;
-    g.linear(s.integer("z-dim"), half, Act::none, false).batch_norm(half, Act::leaky_relu);
-    g.linear(half, half, Act::none, false).batch_norm(half, Act::leaky_relu);
-    g.linear(half, width, Act::none, false).batch_norm(width, Act::leaky_relu);
-    return g.linear(width, data.height * data.width * data.channels, Act::tanh)
-        .reshape({data.height, data.width, data.channels});
+    const DcganOptions of_g = dcgan_options(s, true);
+    DcganOptions of_d = dcgan_options(s, s.word("norm") == "batch");
+    of_d.outputs = answers_of(data, s);
+    return {dcgan_generator(data.height, data.channels, of_g), dcgan_generator(data.height, data.channels, of_g),
+            dcgan_critic(data.height, data.channels, of_d)};
   }
 
   std::int64_t answers_;
   double lambda_;
+  Penalty penalty_;
 };
 
 }  // namespace
 
 ModelInfo catgan_model() {
-  const AdversarialRecipe r{.lr = "0.0002", .z_dim = "128"};
+  const AdversarialRecipe r{.instance_noise = "0.3"};
   const std::vector<Setting> own{
       {"clusters", "K, where there are no labels", "20", 2, 1000, true, {}},
-      {"width", "features of D's first layer; deeper ones and G's have parts of it", "1000", 4, 65536, true, {}},
       {"class-weight", "lambda of the cross-entropy with the labels", "1", 0, 1e3, false, {}}};
   return {"catgan",
           "GAN that clusters images, or classifies them with few labels",
           "Springenberg 2016",
-          100,
-          join_settings({training_settings(r), shown_settings(), own}),
-          [](const DataShape& data, const Settings& s) { return std::make_unique<Catgan>(data, s); },
+          64,
+          join_settings({penalty_settings(r), training_settings(r), dcgan_settings(r), shown_settings(r), own}),
+          [](const DataShape& data, const Settings& s) {
+            check_square("catgan", data);
+            check_bounds("catgan", s);
+            return std::make_unique<Catgan>(data, s);
+          },
           Labels::few};
 }
 

@@ -1,6 +1,5 @@
 // Conditional GAN (Mirza and Osindero 2014, eq. 2): both nets are told the class y. G takes it beside the noise; D sees
 // it, on DCGAN's nets, as constant maps beside the image's channels, as is common for convolutional nets.
-#include "engine/context.h"
 #include "engine/tape.h"
 #include "models/adversarial.h"
 #include "models/nets.h"
@@ -16,32 +15,21 @@ Tensor with_class_maps(const Tensor& x, const Tensor& y) {
 
 class Cgan : public AdversarialModel {
  public:
-  Cgan(const DataShape& data, const Settings& s)
-      : AdversarialModel(data, s, nets(data, s)), objective_(s), penalty_(s) {}
+  Cgan(const DataShape& data, const Settings& s) : AdversarialModel(data, s, nets(data, s)), loss_(s) {}
 
   Metrics step(std::span<const Batch> batches) override {
-    Tensor loss_d, loss_penalty, d_real, d_fake;
+    AdversarialLoss::OfD of_d;
     for (const Batch& batch : batches) {
       const Tensor x = show(batch.images), y = one_hot(batch.labels, data_.classes);
       const Critic d = [&](const Tensor& image) { return d_(with_class_maps(image, y)); };  // D(x|y)
-      const Tensor z = normal({x.dim(0), z_dim_}), x_fake = show(detach(g_(concat({z, y}, 1))));
-      d_real = d(x);
-      d_fake = d(x_fake);
-      loss_d = objective_.discriminator(d_real, d_fake);
-      loss_penalty = penalty_(d, x, x_fake);
-      if (loss_penalty) loss_d = loss_d + loss_penalty;
-      step_d(loss_d);
+      const Tensor z = pure_noise(batch.size()), x_fake = show(detach(g_(concat({z, y}, 1))));
+      of_d = loss_.discriminator(d, x, x_fake);
+      step_d(of_d.loss);
     }
     const Tensor zy = noise(batches[0].size()), y = slice(zy, 1, z_dim_, z_dim_ + data_.classes);
-    const Tensor loss_g = objective_.generator(d_(with_class_maps(show(g_(zy)), y)));
+    const Tensor loss_g = loss_.generator(d_(with_class_maps(show(g_(zy)), y)));
     step_g(loss_g);
-
-    NoGrad off;
-    Metrics m{{"loss_d", loss_d}, {"loss_g", loss_g}};
-    if (loss_penalty) m.push_back({"loss_penalty", loss_penalty});
-    m.push_back({"d_real", objective_.shown(d_real)});
-    m.push_back({"d_fake", objective_.shown(d_fake)});
-    return m;
+    return loss_.metrics(of_d, loss_g);
   }
 
   std::vector<Code> codes() const override { return {class_code()}; }
@@ -58,8 +46,7 @@ class Cgan : public AdversarialModel {
             {data.height, data.width, seen}};
   }
 
-  Objective objective_;
-  Penalty penalty_;
+  AdversarialLoss loss_;
 };
 
 }  // namespace
@@ -71,7 +58,7 @@ ModelInfo cgan_model() {
           "Mirza and Osindero 2014",
           64,
           join_settings(
-              {objective_settings(r), penalty_settings(r), training_settings(r), dcgan_settings(r), shown_settings()}),
+              {objective_settings(r), penalty_settings(r), training_settings(r), dcgan_settings(r), shown_settings(r)}),
           [](const DataShape& data, const Settings& s) {
             check_square("cgan", data);
             check_bounds("cgan", s);

@@ -1,7 +1,7 @@
 // InfoGAN (Chen et al. 2016): G takes noise z and a code c, and Q, which shares all but its last layers with D, guesses
 // the code from the image: a lower bound on the mutual information I(c; G(z, c)) (losses/information.h). So the code
 // comes to mean what images differ by, without labels. The nets are the paper's for MNIST (appendix C.1) on DCGAN's
-// convolutions: one more hidden layer of 1024 features under D and Q, and one of 128 in Q.
+// convolutions: one more hidden layer of 1024 features in G and under D and Q, and one of 128 in Q.
 #include "engine/error.h"
 #include "engine/tape.h"
 #include "losses/information.h"
@@ -21,35 +21,29 @@ class Infogan : public AdversarialModel {
         numbers_(s.integer("numbers")),
         lambda_(s.number("info-weight")),
         lambda_numbers_(s.number("number-weight")),
-        objective_(s),
-        penalty_(s),
+        loss_(s),
         score_(heads_[0].net),
         q_(heads_[1].net) {}
 
   Metrics step(std::span<const Batch> batches) override {
-    Tensor loss_d, loss_penalty, d_real, d_fake;
+    AdversarialLoss::OfD of_d;
     for (const Batch& batch : batches) {
-      const Tensor z = noise(batch.size()), x = show(batch.images), x_fake = show(detach(g_(z))), f_fake = d_(x_fake);
-      d_real = score_(d_(x));
-      d_fake = score_(f_fake);
-      loss_d = objective_.discriminator(d_real, d_fake) - information(z, f_fake).weighted;  // Q moves with D
-      loss_penalty = penalty_([this](const Tensor& at) { return score_(d_(at)); }, x, x_fake);
-      if (loss_penalty) loss_d = loss_d + loss_penalty;
-      step_d(loss_d);
+      const Tensor z = noise(batch.size()), x = show(batch.images), x_fake = show(detach(g_(z))),
+                   f_fake = features_of_fake(x_fake);
+      const Critic d = [this](const Tensor& at) { return score_(d_(at)); };
+      of_d = loss_.discriminator(d(x), score_(f_fake), d, x, x_fake);
+      of_d.loss = of_d.loss - information(z, f_fake).weighted;  // Q moves with D
+      step_d(of_d.loss);
     }
-    const Tensor z = noise(batches[0].size()), f = d_(show(g_(z)));
+    const Tensor z = noise(batches[0].size()), f = features_of_fake(show(g_(z)));
     const Information l_i = information(z, f);
-    const Tensor loss_g = objective_.generator(score_(f)) - l_i.weighted;  // eq. 6
+    const Tensor loss_g = loss_.generator(score_(f)) - l_i.weighted;  // eq. 6
     step_g(loss_g);
 
-    NoGrad off;
-    Metrics m{{"loss_d", loss_d}, {"loss_g", loss_g}};
-    if (l_i.category) m.push_back({"info_category", l_i.category});
-    if (l_i.numbers) m.push_back({"info_numbers", l_i.numbers});
-    if (loss_penalty) m.push_back({"loss_penalty", loss_penalty});
-    m.push_back({"d_real", objective_.shown(d_real)});
-    m.push_back({"d_fake", objective_.shown(d_fake)});
-    return m;
+    Metrics own;
+    if (l_i.category) own.push_back({"info_category", l_i.category});
+    if (l_i.numbers) own.push_back({"info_numbers", l_i.numbers});
+    return loss_.metrics(of_d, loss_g, own);
   }
 
   std::vector<Code> codes() const override {
@@ -68,6 +62,12 @@ class Infogan : public AdversarialModel {
   }
 
  private:
+  // Uniform, as the authors': N(0, 1) would be three times as loud beside the codes, which then mean less.
+  Tensor pure_noise(std::int64_t n) const override { return uniform({n, z_dim_}, -1, 1); }
+  Tensor features_of_fake(const Tensor& x) const {
+    const KeepStatistics of_real;
+    return d_(x);
+  }
   struct Information {
     Tensor category, numbers, weighted;
   };
@@ -93,6 +93,7 @@ class Infogan : public AdversarialModel {
     const std::int64_t codes = s.integer("categories") + s.integer("numbers");
     DcganOptions of_g = dcgan_options(s, true), of_d = dcgan_options(s, s.word("norm") == "batch");
     of_g.z_dim += codes;
+    of_g.hidden = features;
     of_d.outputs = features;
     Net d = dcgan_critic(data.height, data.channels, of_d), score(init_dcgan), q(init_dcgan);
     score.spectral_norm(of_d.critic.spectral_norm);
@@ -111,26 +112,26 @@ class Infogan : public AdversarialModel {
 
   std::int64_t categories_, numbers_;
   double lambda_, lambda_numbers_;
-  Objective objective_;
-  Penalty penalty_;
+  AdversarialLoss loss_;
   Net score_, q_;
 };
 
 }  // namespace
 
 ModelInfo infogan_model() {
-  // The paper's numbers: 62 of noise, one code of ten categories and two uniform ones; G learns faster than D.
+  // The paper's numbers: 62 of noise, one code of ten categories and two uniform ones; G learns faster than D. Both
+  // lambdas are the authors' code's: with Q's variance fixed at 1, the numbers' information needs no smaller one.
   const AdversarialRecipe r{.lr_g = "0.001", .z_dim = "62"};
   const std::vector<Setting> own{{"categories", "of the category code c1; 0: none", "10", 0, 1000, true, {}},
                                  {"numbers", "codes that are numbers in [-1, 1]", "2", 0, 100, true, {}},
                                  {"info-weight", "lambda of the category code's information", "1", 0, 1e3, false, {}},
-                                 {"number-weight", "lambda of the numbers' information", "0.1", 0, 1e3, false, {}}};
+                                 {"number-weight", "lambda of the numbers' information", "1", 0, 1e3, false, {}}};
   return {"infogan",
           "GAN whose codes come to mean something, without labels",
           "Chen et al. 2016",
           64,
           join_settings({objective_settings(r), penalty_settings(r), training_settings(r), dcgan_settings(r),
-                         shown_settings(), own}),
+                         shown_settings(r), own}),
           [](const DataShape& data, const Settings& s) {
             check_square("infogan", data);
             check_bounds("infogan", s);

@@ -61,6 +61,11 @@ std::int64_t Settings::integer(const std::string& name) const { return static_ca
 
 Tensor Model::classify(const Tensor& images) { fail("[classify] {}: the model tells no classes apart", images); }
 
+void check_batch(const Model& model, std::int64_t images) {
+  const std::int64_t divisor = model.batch_divisor();
+  require(images % divisor == 0, "--batch: found {}, expected a multiple of {}: --pac times --minibatch-stddev", images,
+          divisor);
+}
 DataShape data_shape(const ModelInfo& model, const ImageSet& images) {
   require(model.labels != Labels::needed || images.classes > 0, "{}: {} has no labels, expected labelled images",
           model.name, images.name);

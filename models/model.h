@@ -55,8 +55,8 @@ class Model {
   // images alone; else every batch has its labels. So batches.back() is the one to learn labels from.
   virtual Metrics step(std::span<const Batch> batches) = 0;
   virtual std::int64_t batches_per_step() const { return 1; }
-  // Error: the model cannot be trained with batches of so many images.
-  virtual void check_batch(std::int64_t images) const { (void)images; }
+  // It computes with groups of so many images of a batch, which has to be a multiple of it.
+  virtual std::int64_t batch_divisor() const { return 1; }
   // Iterations that compute different things, told apart: the Step's variant. And one that computes as much as any.
   virtual int variant(std::int64_t iteration) const { return (void)iteration, 0; }
   virtual std::int64_t busiest_iteration() const { return 0; }
@@ -97,6 +97,8 @@ struct ModelInfo {
   Labels labels = Labels::unused;
 };
 
+// Error: not a multiple of the model's batch_divisor().
+void check_batch(const Model& model, std::int64_t images);
 // Error: the model needs labels and the images have none.
 DataShape data_shape(const ModelInfo& model, const ImageSet& images);
 

@@ -34,7 +34,10 @@ Net dcgan_generator(std::int64_t size, std::int64_t channels, const DcganOptions
   const Pyramid p = dcgan_pyramid(size, o.width);
   const Act hidden = o.norm ? Act::none : Act::relu;  // under batch norm the activation follows the norm
   Net g(init_dcgan);
-  g.reshape({1, 1, o.z_dim}).conv_transpose(o.z_dim, p.channels[0], p.base, 1, 0, hidden, !o.norm);
+  if (o.hidden > 0) g.linear(o.z_dim, o.hidden, hidden, !o.norm);
+  if (o.hidden > 0 && o.norm) g.batch_norm(o.hidden, Act::relu);
+  const std::int64_t features = o.hidden > 0 ? o.hidden : o.z_dim;
+  g.reshape({1, 1, features}).conv_transpose(features, p.channels[0], p.base, 1, 0, hidden, !o.norm);
   if (o.norm) g.batch_norm(p.channels[0], Act::relu);
   for (std::size_t i = 1; i < p.channels.size(); ++i) {
     g.conv_transpose(p.channels[i - 1], p.channels[i], 4, 2, 1, hidden, !o.norm);

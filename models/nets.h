@@ -27,6 +27,7 @@ Pyramid dcgan_pyramid(std::int64_t size, std::int64_t width);
 struct DcganOptions {
   std::int64_t width = 64;  // channels next to the image; they double with every halving of the map, up to 8 * width
   std::int64_t z_dim = 128;
+  std::int64_t hidden = 0;   // features of a fully connected layer in G, between noise and maps; 0: none
   bool norm = true;          // batch norm
   std::int64_t outputs = 1;  // of the critic, for an image
   CriticOptions critic = {};

@@ -127,17 +127,22 @@ Net growing_critic(std::int64_t size, std::int64_t channels, const DcganOptions&
   layer->growth = growth;
   layer->base = p.base;
   layer->size = size;
-  const Init init = o.norm ? init_dcgan : init_kaiming;
-  layer->hidden.push_back(Net(init).conv(p.channels[0], o.outputs, p.base, 1, 0, Act::none, !o.norm).flatten());
-  for (std::size_t k = 1; k < p.channels.size(); ++k) {
-    Net net(init);
-    net.conv(p.channels[k], p.channels[k - 1], 4, 2, 1, o.norm ? Act::none : Act::leaky_relu, !o.norm);
-    if (o.norm) net.batch_norm(p.channels[k - 1], Act::leaky_relu);
+  const bool norm = o.norm && !o.critic.spectral_norm;
+  const auto part = [&] { return Net(norm ? init_dcgan : init_kaiming).spectral_norm(o.critic.spectral_norm); };
+  for (std::size_t k = 0; k < p.channels.size(); ++k) {
+    Net net = part();
+    if (k == 0) {
+      const std::int64_t seen = add_stddev(net, p.channels[0], o.critic);
+      net.conv(seen, o.outputs, p.base, 1, 0, Act::none, !norm).flatten();
+    } else {
+      net.conv(p.channels[k], p.channels[k - 1], 4, 2, 1, norm ? Act::none : Act::leaky_relu, !norm);
+      if (norm) net.batch_norm(p.channels[k - 1], Act::leaky_relu);
+    }
     layer->hidden.push_back(net);
   }
-  layer->image.push_back(Net(init).conv(channels, p.channels[0], 3, 1, 1, Act::leaky_relu, !o.norm));
-  for (const std::int64_t c : p.channels)
-    layer->image.push_back(Net(init).conv(channels, c, 4, 2, 1, Act::leaky_relu, !o.norm));
+  const std::int64_t seen = o.critic.pac * channels;
+  layer->image.push_back(part().conv(seen, p.channels[0], 3, 1, 1, Act::leaky_relu, !norm));
+  for (const std::int64_t c : p.channels) layer->image.push_back(part().conv(seen, c, 4, 2, 1, Act::leaky_relu, !norm));
   return Net().add(layer);
 }
 

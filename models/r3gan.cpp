@@ -95,9 +95,10 @@ Net discriminator(const Form& f, std::int64_t channels) {
 class R3gan : public AdversarialModel {
  public:
   R3gan(const DataShape& data, const Settings& s, const Form& f)
-      : AdversarialModel(data, s,
-                         {generator(f, s.integer("z-dim"), data.channels),
-                          generator(f, s.integer("z-dim"), data.channels), discriminator(f, data.channels)}),
+      : AdversarialModel(
+            data, s,
+            {generator(f, s.integer("z-dim"), data.channels), generator(f, s.integer("z-dim"), data.channels),
+             discriminator(f, s.integer("pac") * data.channels)}),
         burn_in_(s.integer("burn-in")),
         ema_(s.number("ema")),
         lr_{s.number("lr"), s.number("lr-end")},
@@ -110,7 +111,7 @@ class R3gan : public AdversarialModel {
 
     Tensor loss_d, penalty, d_real, d_fake;
     for (const Batch& batch : batches) {
-      const Tensor x = detach(batch.images), x_fake = detach(g_(noise(x.dim(0))));
+      const Tensor x = detach(show(batch.images)), x_fake = detach(show(g_(noise(batch.size()))));
       d_real = d_(x);
       d_fake = d_(x_fake);
       const Tensor r1 = mean_square_slope(d_real, x), r2 = mean_square_slope(d_fake, x_fake);
@@ -118,8 +119,8 @@ class R3gan : public AdversarialModel {
       loss_d = relativistic_discriminator(d_real, d_fake) + penalty;  // RpGAN + R1 + R2
       step_d(loss_d, now);
     }
-    const Tensor x = batches.back().images;
-    const Tensor loss_g = relativistic_generator(d_(x), d_(g_(noise(x.dim(0)))));
+    const Batch& batch = batches.back();
+    const Tensor loss_g = relativistic_generator(d_(show(batch.images)), d_(show(g_(noise(batch.size())))));
     step_g(loss_g, now, ema_ > 0 ? decay_of_part(ema_, s) : Tensor());
 
     NoGrad off;
@@ -179,7 +180,7 @@ ModelInfo r3gan_model() {
           "a modern baseline: relativistic pairs, R1 and R2, residual nets",
           "Huang et al. 2024",
           64,
-          join_settings({training_settings(recipe), own_settings()}),
+          join_settings({training_settings(recipe), own_settings(), shown_settings(recipe), packing_settings()}),
           [](const DataShape& data, const Settings& s) { return std::make_unique<R3gan>(data, s, form(data, s)); }};
 }
 

@@ -9,6 +9,7 @@
 #include "engine/tape.h"
 #include "losses/classification.h"
 #include "models/adversarial.h"
+#include "models/nets.h"
 
 namespace duel {
 namespace {
@@ -22,20 +23,23 @@ class Sgan : public AdversarialModel {
  public:
   Sgan(const DataShape& data, const Settings& s)
       : AdversarialModel(data, s, nets(data, s)),
+        penalty_(s),
         feature_matching_(s.word("generator") == "feature-matching"),
         unlabelled_weight_(s.number("unlabelled-weight")),
         answers_(heads_[0].net) {}
 
   Metrics step(std::span<const Batch> batches) override {
     const Batch& labelled = batches.back();
-    Tensor loss_d, loss_class, d_real, d_fake;
+    Tensor loss_d, loss_class, loss_penalty, d_real, d_fake;
+    const Critic log_z = [this](const Tensor& at) { return logsumexp(answers_(d_(at))); };
     for (const Batch& batch : batches.first(static_cast<std::size_t>(batches_per_step()))) {
-      const Critic log_z = [this](const Tensor& at) { return logsumexp(answers_(d_(at))); };
       const Tensor x = show(batch.images), x_fake = show(detach(g_(noise(batch.size()))));
       d_real = log_z(x);
       d_fake = log_z(x_fake);
       loss_class = cross_entropy(answers_(d_(show(labelled.images))), labelled.labels);
       loss_d = loss_class + unlabelled_weight_ * 0.5 * logistic_discriminator(d_real, d_fake);
+      loss_penalty = penalty_(log_z, x, x_fake);
+      if (loss_penalty) loss_d = loss_d + loss_penalty;
       step_d(loss_d);
     }
     const Tensor f_fake = d_(show(g_(noise(batches[0].size()))));
@@ -44,11 +48,11 @@ class Sgan : public AdversarialModel {
     step_g(loss_g);
 
     NoGrad off;
-    return {{"loss_d", loss_d},
-            {"loss_g", loss_g},
-            {"loss_class", loss_class},
-            {"d_real", mean(sigmoid(d_real))},
-            {"d_fake", mean(sigmoid(d_fake))}};
+    Metrics m{{"loss_d", loss_d}, {"loss_g", loss_g}, {"loss_class", loss_class}};
+    if (loss_penalty) m.push_back({"loss_penalty", loss_penalty});
+    m.push_back({"d_real", mean(sigmoid(d_real))});
+    m.push_back({"d_fake", mean(sigmoid(d_fake))});
+    return m;
   }
 
   std::int64_t answers() const override { return data_.classes; }
@@ -66,17 +70,19 @@ class Sgan : public AdversarialModel {
 
   static Nets nets(const DataShape& data, const Settings& s) {
     const std::int64_t pixels = data.height * data.width * data.channels;
-    const std::int64_t features = hidden_layers(s.integer("width")).back();
+    const CriticOptions o = critic_options(s);
     const Init init{Init::Law::kaiming_normal, 0};  // before ReLU
     Net d(init), head(init);
-    d.weight_norm().flatten().gaussian_noise(0.6);  // of pixels in [-1, 1]; the authors' are in [0, 1]
+    for (Net* net : {&d, &head}) o.spectral_norm ? net->spectral_norm() : net->weight_norm();
+    d.flatten().gaussian_noise(0.6);  // of pixels in [-1, 1]; the authors' are in [0, 1]
     std::int64_t in = pixels;
     for (const std::int64_t out : hidden_layers(s.integer("width"))) {
       if (in != pixels) d.gaussian_noise(0.5);
       d.linear(in, out, Act::relu);
       in = out;
     }
-    head.weight_norm().gaussian_noise(0.5).linear(features, data.classes);
+    const std::int64_t features = add_stddev(d, in, o);
+    head.gaussian_noise(0.5).linear(features, data.classes);
     return {generator(data, s), generator(data, s), d, {{"D_class", head, {features}}}};
   }
   static Net generator(const DataShape& data, const Settings& s) {
@@ -88,6 +94,7 @@ class Sgan : public AdversarialModel {
         .reshape({data.height, data.width, data.channels});
   }
 
+  Penalty penalty_;
   bool feature_matching_;
   double unlabelled_weight_;
   Net answers_;
@@ -111,8 +118,9 @@ ModelInfo sgan_model() {
           "semi-supervised GAN: a classifier from few labels",
           "Salimans et al. 2016",
           100,
-          join_settings({training_settings(r), shown_settings(), own}),
+          join_settings({penalty_settings(r), training_settings(r), critic_settings(), shown_settings(r), own}),
           [](const DataShape& data, const Settings& s) {
+            check_bounds("sgan", s);
             require(data.classes > 0, "sgan: there are no labels to learn from; catgan does without");
             return std::make_unique<Sgan>(data, s);
           },

@@ -12,8 +12,7 @@ class UnconditionalGan : public AdversarialModel {
   UnconditionalGan(const DataShape& data, const Settings& s, GanNets nets)
       : AdversarialModel(data, s, {std::move(nets.g), std::move(nets.g_ema), std::move(nets.d)}),
         growth_(nets.growth),
-        objective_(s),
-        penalty_(s) {}
+        loss_(s) {}
 
   int variant(std::int64_t iteration) const override { return growth_.on() ? growth_.variant(iteration) : 0; }
   std::int64_t busiest_iteration() const override { return growth_.on() ? growth_.busiest() : 0; }
@@ -36,27 +35,16 @@ class UnconditionalGan : public AdversarialModel {
 
   Metrics step(std::span<const Batch> batches) override {
     if (level_begins()) restart_optimizers();
-    Tensor loss_d, loss_penalty, d_real, d_fake;
+    AdversarialLoss::OfD of_d;
     for (const Batch& batch : batches) {
       const Tensor x = show(at_level(batch.images)), x_fake = show(detach(g_(noise(batch.size()))));
-      d_real = d_(x);
-      d_fake = d_(x_fake);
-      loss_d = objective_.discriminator(d_real, d_fake);
-      loss_penalty = penalty_(d_, x, x_fake);
-      if (loss_penalty) loss_d = loss_d + loss_penalty;
-      step_d(loss_d);
+      of_d = loss_.discriminator(d_, x, x_fake);
+      step_d(of_d.loss);
     }
-    Tensor loss_g = objective_.generator(d_(show(g_(noise(batches[0].size())))));
+    const Tensor loss_g = loss_.generator(d_(show(g_(noise(batches[0].size())))));
     step_g(loss_g);
     if (growth_.on()) count_up(iterations_);
-
-    NoGrad off;
-    Metrics m{{"loss_d", loss_d}, {"loss_g", loss_g}};
-    if (objective_.is_wasserstein()) m.push_back({"loss_wasserstein", mean(d_real) - mean(d_fake)});
-    if (loss_penalty) m.push_back({"loss_penalty", loss_penalty});
-    m.push_back({"d_real", objective_.shown(d_real)});
-    m.push_back({"d_fake", objective_.shown(d_fake)});
-    return m;
+    return loss_.metrics(of_d, loss_g);
   }
 
  private:
@@ -64,8 +52,7 @@ class UnconditionalGan : public AdversarialModel {
 
   Growth growth_;
   Tensor iterations_ = zeros({1}, DType::i64);  // that made the nets what they are: samples show their level
-  Objective objective_;
-  Penalty penalty_;
+  AdversarialLoss loss_;
 };
 
 }  // namespace
@@ -77,7 +64,7 @@ ModelInfo unconditional_gan(const std::string& name, const std::string& summary,
           paper,
           64,
           join_settings({objective_settings(recipe), penalty_settings(recipe), training_settings(recipe), of_nets,
-                         shown_settings(), packing_settings()}),
+                         shown_settings(recipe), packing_settings()}),
           [name, make = std::move(make)](const DataShape& data, const Settings& s) {
             check_bounds(name, s);
             return std::make_unique<UnconditionalGan>(data, s, make(data, s));
@@ -96,17 +83,10 @@ ModelInfo convolutional_gan(const std::string& name, const std::string& summary,
       [name](const DataShape& data, const Settings& s) -> GanNets {
         check_square(name, data);
         const DcganOptions g = dcgan_options(s, true), d = dcgan_options(s, s.word("norm") == "batch");
-        if (const Growth growing = growth(data.height, s.integer("grow")); growing.on()) {
-          const CriticOptions& c = d.critic;
-          require(!c.spectral_norm && c.stddev_group == 0 && c.pac == 1,
-                  "{}: --grow {} with --spectral-norm, --minibatch-stddev or --pac: growing nets do not know them, "
-                  "leave one "
-                  "out",
-                  name, growing.phase);
+        if (const Growth growing = growth(data.height, s.integer("grow")); growing.on())
           return {growing_generator(data.height, data.channels, g, growing),
                   growing_generator(data.height, data.channels, g, growing),
                   growing_critic(data.height, data.channels, d, growing), growing};
-        }
         return {dcgan_generator(data.height, data.channels, g), dcgan_generator(data.height, data.channels, g),
                 dcgan_critic(data.height, data.channels, d)};
       });

@@ -47,7 +47,7 @@ inline const std::map<std::string, std::map<std::string, std::string>>& small() 
       {"acgan", {{"width", "8"}, {"z-dim", "10"}, {"n-critic", "2"}}},
       {"infogan", {{"width", "8"}, {"z-dim", "10"}, {"lr-g", "0"}}},
       {"sgan", {{"width", "32"}, {"z-dim", "10"}, {"lr", "0.0002"}}},
-      {"catgan", {{"width", "32"}, {"z-dim", "10"}}}};
+      {"catgan", {{"width", "8"}, {"z-dim", "10"}}}};
   return table;
 }
 

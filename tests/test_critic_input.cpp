@@ -17,7 +17,7 @@ namespace {
 using Texts = std::map<std::string, std::string>;
 
 CriticInput shown(const DataShape& data, const Texts& given) {
-  return {data, Settings(join_settings({shown_settings(), packing_settings()}), given)};
+  return {data, Settings(join_settings({shown_settings({}), packing_settings()}), given)};
 }
 Tensor drawn(const Shape& shape) { return detach(normal(shape, DType::f64)); }
 

@@ -1,6 +1,7 @@
 // Nets in tf32 and bf16: the copies of their weights, their gradients and what they train to.
 #include <doctest/doctest.h>
 
+#include <cmath>
 #include <limits>
 
 #include "engine/bf16_copy.h"
@@ -238,7 +239,8 @@ GPU_TEST("training: every model in tf32 and bf16 about as in f32, replayed and e
       CHECK(found != exact);
       double worst = 0;
       for (std::size_t m = 0; m < exact.first[0].size(); ++m) {
-        double largest = 0, difference = 0;
+        // infogan's third value is the information of its category: log 10 less an entropy, at first nearly nothing.
+        double largest = info.name == "infogan" && m == 2 ? std::log(10.0) : 0, difference = 0;
         for (std::size_t i = 0; i < 3; ++i) {
           largest = std::max(largest, std::abs(exact.first[i][m]));
           difference = std::max(difference, std::abs(found.first[i][m] - exact.first[i][m]));

@@ -102,9 +102,13 @@ TEST_CASE("progressive: a new level comes in from nothing, halfway and wholly") 
 }
 
 TEST_CASE("progressive: replayed and eager iterations give the same bits across levels, and every level learns") {
-  for (const char* name : {"dcgan", "wgan-gp"}) {
+  for (const auto& [name, more] : std::map<std::string, std::map<std::string, std::string>>{
+           {"dcgan", {}},
+           {"wgan-gp", {}},
+           {"lsgan", {{"spectral-norm", "yes"}, {"minibatch-stddev", "2"}, {"pac", "2"}}}}) {
     INFO(name);
     std::map<std::string, std::string> settings = small().at(name);
+    settings.insert(more.begin(), more.end());
     settings["grow"] = "4";
     Trainer a(name, settings, 4), b(name, settings, 4);
     b.step.set_eager(true);

@@ -17,10 +17,13 @@ const Texts regularised{
     {"pac", "2"},           {"instance-noise", "0.2"}, {"smoothing", "0.1"}, {"instance-noise-steps", "4"},
     {"penalty", "r1+r2"},   {"lambda", "0.5"},         {"l1", "1e-4"},       {"l2", "1e-3"},
     {"weight-decay", "0.1"}};
+// Those that the model offers.
 Texts settings_for(const std::string& name) {
-  Texts t = regularised;
-  if (name != "gan") t["width"] = "4";
-  if (name == "gan") t["penalty"] = "dragan";
+  Texts wanted = regularised, t;
+  wanted["width"] = name == "sgan" ? "16" : "4";
+  if (name == "gan") wanted["penalty"] = "dragan";
+  for (const Setting& s : find_model(name).settings)
+    if (const auto it = wanted.find(s.name); it != wanted.end()) t.insert(*it);
   return t;
 }
 Words words_for(const std::string& name) {
@@ -40,7 +43,7 @@ std::map<std::string, std::vector<double>> by_name(const Model& m) {
 }  // namespace
 
 TEST_CASE("regularisers: replayed and eager iterations give the same bits, and steady ones allocate nothing") {
-  for (const char* name : {"gan", "dcgan"}) {
+  for (const char* name : {"gan", "dcgan", "cgan", "acgan", "infogan", "sgan", "catgan", "r3gan"}) {
     INFO(name);
     Trainer a(name, settings_for(name), 8), b(name, settings_for(name), 8);
     b.step.set_eager(true);
@@ -144,7 +147,7 @@ TEST_CASE("regularisers: spectral norm takes the place of D's batch norm") {
 
 TEST_CASE("regularisers: two parts are the whole, to the byte, and samples need none of it") {
   const Scratch in;
-  for (const char* name : {"gan", "dcgan"}) {
+  for (const char* name : {"gan", "dcgan", "acgan"}) {  // acgan also tells how well D classifies
     INFO(name);
     Words more = words_for(name);
     const auto part = [&](const Words& extra) {
@@ -199,9 +202,10 @@ TEST_CASE("regularisers: what cannot work is refused") {
   refused("wgan", {"--spectral-norm"}, "wgan: --spectral-norm with --clip 0.01: ");
   refused("gan", {"--optimizer", "rmsprop", "--weight-decay", "0.1"}, "--weight-decay 0.1 with --optimizer rmsprop: ");
   refused("gan", {"--instance-noise-steps", "5"}, "--instance-noise-steps 5: there is no noise to fall");
-  refused("gan", {"--pac", "3"}, "--batch: found 8, expected a multiple of 3: --pac 3 and --minibatch-stddev 1");
+  refused("gan", {"--pac", "3"}, "--batch: found 8, expected a multiple of 3: --pac times --minibatch-stddev");
   refused("gan", {"--pac", "2", "--minibatch-stddev", "8"}, "--batch: found 8, expected a multiple of 16: ");
   refused("dcgan", {"--penalty", "dragan"}, "use --norm none or --spectral-norm");
+  refused("catgan", {"--penalty", "r1"}, "use --norm none or --spectral-norm");
   refused("dcgan", {"--loss", "wasserstein"}, "add --penalty gp --norm none, or --clip 0.01, or --spectral-norm");
   refused("dcgan", {"--augment", "colour+red"}, "expected one of: none, colour, shift, cutout, colour+shift, ");
   refused("dcgan", {"--penalty", "r3"}, "expected one of: none, gp, gp0, dragan, r1, r2, r1+r2");

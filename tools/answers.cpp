@@ -10,15 +10,19 @@ namespace duel {
 namespace {
 
 std::vector<std::int32_t> answers_to(Model& model, const ImageSet& set, std::int64_t begin, std::int64_t end) {
-  constexpr std::int64_t chunk = 250;
+  // Always whole batches, the last one filled up with the first image: the model may compute with groups of images.
+  const std::int64_t groups = model.batch_divisor(), chunk = (250 + groups - 1) / groups * groups,
+                     bytes = set.image_bytes();
+  const auto image = [&](std::int64_t k) { return set.pixels.begin() + k * bytes; };
   std::vector<std::int32_t> all;
+  std::vector<std::uint8_t> pixels;
   for (std::int64_t at = begin; at < end; at += chunk) {
-    const std::int64_t n = std::min(chunk, end - at), bytes = set.image_bytes();
-    const auto pixels =
-        std::span(set.pixels).subspan(static_cast<std::size_t>(at * bytes), static_cast<std::size_t>(n * bytes));
-    const Tensor scores = model.classify(from_bytes(pixels, {n, set.height, set.width, set.channels}));
+    const std::int64_t n = std::min(chunk, end - at);
+    pixels.assign(image(at), image(at + n));
+    for (std::int64_t k = n; k < chunk; ++k) pixels.insert(pixels.end(), image(begin), image(begin + 1));
+    const Tensor scores = model.classify(from_bytes(pixels, {chunk, set.height, set.width, set.channels}));
     const std::vector<std::int32_t> some = argmax(scores, 1).to_vector<std::int32_t>();
-    all.insert(all.end(), some.begin(), some.end());
+    all.insert(all.end(), some.begin(), some.begin() + n);
   }
   return all;
 }

@@ -227,7 +227,7 @@ int train(const ModelInfo& info, const TrainRequest& request) {
   }
   set_seed(seed);
   const auto model = info.make(identity.image, Settings(info.settings, config.settings));
-  model->check_batch(batch);
+  check_batch(*model, batch);
   if (!request.resume && config.options.count("init")) {
     const InitialWeights w = load_weights(config.options.at("init"), *model);
     fmt::print("init: {} tensors from {}; {} more in it are not used, {} of the model begin as they are drawn\n",

@@ -78,7 +78,7 @@ void Verifier::compute_reference() {
   const DeviceScope on_cpu(Device::cpu);
   const FloatScope in_f64(DType::f64);
   const auto model = make();
-  model->check_batch(batch_);
+  check_batch(*model, batch_);
   batches_ = data_.next(model->batches_per_step(), batch_);
   reference_.before = values_of(model->state());
   run(
