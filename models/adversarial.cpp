@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "engine/context.h"
 #include "engine/error.h"
 #include "engine/tape.h"
 
@@ -191,7 +192,7 @@ AdversarialModel::AdversarialModel(const DataShape& data, const Settings& s, Net
 }
 
 Tensor AdversarialModel::noise(std::int64_t n) const {
-  std::vector<Tensor> columns{pure_noise(n)};
+  std::vector<Tensor> columns{normal({n, z_dim_})};
   for (const Code& code : codes())
     columns.push_back(code.category ? one_hot(argmax(uniform({n, code.count}), 1), code.count)
                                     : uniform({n, 1}, code.low, code.high));

@@ -5,7 +5,6 @@
 #include <string>
 #include <vector>
 
-#include "engine/context.h"
 #include "engine/optim.h"
 #include "losses/adversarial.h"
 #include "losses/penalty.h"
@@ -102,8 +101,7 @@ class AdversarialModel : public Model {
  public:
   std::int64_t batches_per_step() const override { return n_critic_; }
   std::int64_t batch_divisor() const override { return critic_input_.packed() * stddev_group_; }
-  // (n, z-dim and then the columns of codes()): pure_noise(), categories all equally likely, numbers uniform in their
-  // range.
+  // (n, z-dim and then the columns of codes()): N(0, 1), categories all equally likely, numbers uniform in their range.
   Tensor noise(std::int64_t n) const override;
   Tensor sample(const Tensor& z) override;
   State state() const override;
@@ -118,8 +116,7 @@ class AdversarialModel : public Model {
   };
   AdversarialModel(const DataShape& data, const Settings& s, Nets nets);
 
-  virtual Tensor pure_noise(std::int64_t n) const { return normal({n, z_dim_}); }  // (n,z-dim): N(0, 1)
-  Code class_code() const { return {"class", z_dim_, data_.classes, true}; }       // the first code
+  Code class_code() const { return {"class", z_dim_, data_.classes, true}; }  // the first code
   // What D sees of images, real or generated; with --pac several at once.
   Tensor show(const Tensor& images) const { return critic_input_(images); }
 

@@ -1,5 +1,6 @@
 // Conditional GAN (Mirza and Osindero 2014, eq. 2): both nets are told the class y. G takes it beside the noise; D sees
 // it, on DCGAN's nets, as constant maps beside the image's channels, as is common for convolutional nets.
+#include "engine/context.h"
 #include "engine/tape.h"
 #include "models/adversarial.h"
 #include "models/nets.h"
@@ -22,7 +23,7 @@ class Cgan : public AdversarialModel {
     for (const Batch& batch : batches) {
       const Tensor x = show(batch.images), y = one_hot(batch.labels, data_.classes);
       const Critic d = [&](const Tensor& image) { return d_(with_class_maps(image, y)); };  // D(x|y)
-      const Tensor z = pure_noise(batch.size()), x_fake = show(detach(g_(concat({z, y}, 1))));
+      const Tensor z = normal({batch.size(), z_dim_}), x_fake = show(detach(g_(concat({z, y}, 1))));
       of_d = loss_.discriminator(d, x, x_fake);
       step_d(of_d.loss);
     }

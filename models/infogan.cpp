@@ -62,8 +62,6 @@ class Infogan : public AdversarialModel {
   }
 
  private:
-  // Uniform, as the authors': N(0, 1) would be three times as loud beside the codes, which then mean less.
-  Tensor pure_noise(std::int64_t n) const override { return uniform({n, z_dim_}, -1, 1); }
   Tensor features_of_fake(const Tensor& x) const {
     const KeepStatistics of_real;
     return d_(x);
@@ -120,8 +118,9 @@ class Infogan : public AdversarialModel {
 
 ModelInfo infogan_model() {
   // The paper's numbers: 62 of noise, one code of ten categories and two uniform ones; G learns faster than D. Both
-  // lambdas are the authors' code's: with Q's variance fixed at 1, the numbers' information needs no smaller one.
-  const AdversarialRecipe r{.lr_g = "0.001", .z_dim = "62"};
+  // lambdas are the authors' code's: with Q's variance fixed at 1, the numbers' information needs no smaller one. Noise
+  // on what D and Q see keeps a category from being a detail that nobody notices.
+  const AdversarialRecipe r{.lr_g = "0.001", .z_dim = "62", .instance_noise = "0.4"};
   const std::vector<Setting> own{{"categories", "of the category code c1; 0: none", "10", 0, 1000, true, {}},
                                  {"numbers", "codes that are numbers in [-1, 1]", "2", 0, 100, true, {}},
                                  {"info-weight", "lambda of the category code's information", "1", 0, 1e3, false, {}},
