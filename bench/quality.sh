@@ -40,5 +40,11 @@ judge cgan 5000
 judge acgan 5000
 for seed in 1 2 3; do judge infogan-$seed 2000; done
 for run in sgan sgan-score labels-alone catgan clusters; do judge $run 2000; done
-for model in dcgan lsgan hinge wgan wgan-gp r3gan; do judge fashion-$model 10000; done
+unconditional="dcgan lsgan hinge wgan wgan-gp r3gan"
+for model in $unconditional; do judge fashion-$model 10000; done
+echo "== Fashion-MNIST, by judge Fréchet distance"
+for model in $unconditional; do
+  distance=$(sed -n '/"judge_frechet_distance"/{n;s/[^0-9.]//g;p}' "$out/fashion-$model/evaluation.json")
+  printf '%8.2f  %s\n' "$distance" "$model"
+done | sort -n
 "$duel" evaluate "$out/dcgan" --probe --labels 1000

@@ -38,10 +38,14 @@ double lr_of_g(const Settings& s) { return s.number("lr-g") > 0 ? s.number("lr-g
 }  // namespace
 
 std::vector<Setting> objective_settings(const AdversarialRecipe& r) {
-  return {word("loss", "the adversarial loss", r.loss,
-               {"non-saturating", "minimax", "wasserstein", "least-squares", "hinge"}),
-          word("codes", "a-b-c of the least-squares loss: fake, real, what G wants", r.codes, {"0-1-1", "-1-1-0"}),
-          number("smoothing", "of a logistic loss: D's target at real images is 1 - N", "0", 0, 0.5)};
+  return join_settings(
+      {{word("loss", "the adversarial loss", r.loss,
+             {"non-saturating", "minimax", "wasserstein", "least-squares", "hinge"}),
+        word("codes", "a-b-c of the least-squares loss: fake, real, what G wants", r.codes, {"0-1-1", "-1-1-0"})},
+       smoothing_settings()});
+}
+std::vector<Setting> smoothing_settings() {
+  return {number("smoothing", "of a logistic loss: D's target at real images is 1 - N", "0", 0, 0.5)};
 }
 std::vector<Setting> penalty_settings(const AdversarialRecipe& r) {
   return {word("penalty", "on D's gradient: gp, gp0 between real and fake, dragan around real, r1 at real, r2 at fake",

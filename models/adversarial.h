@@ -29,7 +29,8 @@ struct AdversarialRecipe {
 };
 
 // The options, part by part; a model offers those of the parts that it uses.
-std::vector<Setting> objective_settings(const AdversarialRecipe& r);  // loss, codes, smoothing
+std::vector<Setting> objective_settings(const AdversarialRecipe& r);  // loss, codes, those of smoothing_settings()
+std::vector<Setting> smoothing_settings();                            // smoothing
 std::vector<Setting> penalty_settings(const AdversarialRecipe& r);    // penalty, lambda, clip
 std::vector<Setting> training_settings(const AdversarialRecipe& r);   // n-critic, optimizer, its numbers, z-dim, ema
 std::vector<Setting> norm_settings(const AdversarialRecipe& r);       // norm

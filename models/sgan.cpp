@@ -24,6 +24,7 @@ class Sgan : public AdversarialModel {
   Sgan(const DataShape& data, const Settings& s)
       : AdversarialModel(data, s, nets(data, s)),
         penalty_(s),
+        smoothing_(s.number("smoothing")),
         feature_matching_(s.word("generator") == "feature-matching"),
         unlabelled_weight_(s.number("unlabelled-weight")),
         answers_(heads_[0].net) {}
@@ -37,7 +38,7 @@ class Sgan : public AdversarialModel {
       d_real = log_z(x);
       d_fake = log_z(x_fake);
       loss_class = cross_entropy(answers_(d_(show(labelled.images))), labelled.labels);
-      loss_d = loss_class + unlabelled_weight_ * 0.5 * logistic_discriminator(d_real, d_fake);
+      loss_d = loss_class + unlabelled_weight_ * 0.5 * smoothed_discriminator(d_real, d_fake, smoothing_);
       loss_penalty = penalty_(log_z, x, x_fake);
       if (loss_penalty) loss_d = loss_d + loss_penalty;
       step_d(loss_d);
@@ -95,6 +96,7 @@ class Sgan : public AdversarialModel {
   }
 
   Penalty penalty_;
+  double smoothing_;
   bool feature_matching_;
   double unlabelled_weight_;
   Net answers_;
@@ -118,7 +120,8 @@ ModelInfo sgan_model() {
           "semi-supervised GAN: a classifier from few labels",
           "Salimans et al. 2016",
           100,
-          join_settings({penalty_settings(r), training_settings(r), critic_settings(), shown_settings(r), own}),
+          join_settings({smoothing_settings(), penalty_settings(r), training_settings(r), critic_settings(),
+                         shown_settings(r), own}),
           [](const DataShape& data, const Settings& s) {
             check_bounds("sgan", s);
             require(data.classes > 0, "sgan: there are no labels to learn from; catgan does without");
