@@ -85,7 +85,7 @@ class Catgan : public AdversarialModel {
 }  // namespace
 
 ModelInfo catgan_model() {
-  const AdversarialRecipe r{.instance_noise = "0.3"};
+  const AdversarialRecipe r{.instance_noise = "0.5"};
   const std::vector<Setting> own{
       {"clusters", "K, where there are no labels", "20", 2, 1000, true, {}},
       {"class-weight", "lambda of the cross-entropy with the labels", "1", 0, 1e3, false, {}}};
