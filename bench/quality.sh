@@ -23,18 +23,20 @@ judge() {  # RUN COUNT
 }
 
 train cgan 5000 cgan --data "$mnist"
-train acgan 8000 acgan --data "$mnist"
-for seed in 1 2 3; do train infogan-$seed 5000 infogan --data "$mnist" --seed $seed; done
+train acgan 12000 acgan --data "$mnist"
+for seed in 1 2 3; do train infogan-$seed 4000 infogan --data "$mnist" --seed $seed; done
 train sgan 20000 sgan --data "$mnist" --labels 100
 train sgan-score 12000 sgan --data "$mnist" --labels 100 --generator score
 train labels-alone 4000 sgan --data "$mnist" --labels 100 --unlabelled-weight 0
-train catgan 8000 catgan --data "$mnist" --labels 100
-train clusters 5000 catgan --data "$mnist" --labels 0 --clusters 20
-train dcgan 5000 dcgan --data "$mnist"
-for model in dcgan lsgan hinge; do train fashion-$model 5000 $model --data "$fashion"; done
-train fashion-wgan 3000 wgan --data "$fashion"
+train catgan 6000 catgan --data "$mnist" --labels 100
+train clusters 6000 catgan --data "$mnist" --labels 0 --clusters 20
+train dcgan 2500 dcgan --data "$mnist"
+train fashion-dcgan 9000 dcgan --data "$fashion"
+train fashion-lsgan 8000 lsgan --data "$fashion"
+train fashion-hinge 5000 hinge --data "$fashion"
+train fashion-wgan 2500 wgan --data "$fashion"
 train fashion-wgan-gp 2500 wgan-gp --data "$fashion"
-train fashion-r3gan 3500 r3gan --data "$fashion"
+train fashion-r3gan 2500 r3gan --data "$fashion"
 
 judge cgan 5000
 judge acgan 5000
