@@ -35,8 +35,8 @@ train fashion-dcgan 9000 dcgan --data "$fashion"
 train fashion-lsgan 8000 lsgan --data "$fashion"
 train fashion-hinge 5000 hinge --data "$fashion"
 train fashion-wgan 2500 wgan --data "$fashion"
-train fashion-wgan-gp 2500 wgan-gp --data "$fashion"
-train fashion-r3gan 2500 r3gan --data "$fashion"
+train fashion-wgan-gp 3491 wgan-gp --data "$fashion"
+train fashion-r3gan 4606 r3gan --data "$fashion"
 
 judge cgan 5000
 judge acgan 5000
