@@ -19,16 +19,16 @@ class Acgan : public AdversarialModel {
     for (const Batch& batch : batches) {
       const Tensor x = show(batch.images), c = batch.labels;
       const Tensor z = noise(batch.size()), x_fake = show(detach(g_(z)));
-      const Answer real = ask(x), fake = ask_fake(x_fake);
+      const Answer real = split(d_(x)), fake = split(d_of_fake(x_fake));
       // Eq. 2 and 3. The images of G count for the class, too: D is trained to maximise L_S + L_C over both.
       of_d = loss_.discriminator(
-          real.source, fake.source, [this](const Tensor& at) { return ask(at).source; }, x, x_fake);
+          real.source, fake.source, [this](const Tensor& at) { return split(d_(at)).source; }, x, x_fake);
       loss_class = cross_entropy(real.classes, c) + cross_entropy(fake.classes, class_of(z));
       of_d.loss = of_d.loss + weight_ * loss_class;
       step_d(of_d.loss);
     }
     const Tensor z = noise(batches[0].size());
-    const Answer made = ask_fake(show(g_(z)));
+    const Answer made = split(d_of_fake(show(g_(z))));
     const Tensor loss_g = loss_.generator(made.source) + weight_ * cross_entropy(made.classes, class_of(z));
     step_g(loss_g);
     return loss_.metrics(of_d, loss_g, {{"loss_class", loss_class}});
@@ -38,21 +38,14 @@ class Acgan : public AdversarialModel {
   std::int64_t answers() const override { return data_.classes; }
   Tensor classify(const Tensor& images) override {
     const Inference off({d_});
-    return ask(images).classes;
+    return split(d_(images)).classes;
   }
 
  private:
   struct Answer {
     Tensor source, classes;  // (N,1), (N,K)
   };
-  Answer ask(const Tensor& x) const {
-    const Tensor a = d_(x);
-    return {slice(a, 1, 0, 1), slice(a, 1, 1, 1 + data_.classes)};
-  }
-  Answer ask_fake(const Tensor& x) const {
-    const KeepStatistics of_real;
-    return ask(x);
-  }
+  Answer split(const Tensor& a) const { return {slice(a, 1, 0, 1), slice(a, 1, 1, 1 + data_.classes)}; }
   Tensor class_of(const Tensor& z) const { return slice(z, 1, z_dim_, z_dim_ + data_.classes); }
 
   static Nets nets(const DataShape& data, const Settings& s) {

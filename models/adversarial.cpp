@@ -67,9 +67,6 @@ std::vector<Setting> training_settings(const AdversarialRecipe& r) {
       whole("z-dim", "numbers of noise for an image", r.z_dim, 1, 4096),
       number("ema", "decay of the average of G's weights that samples are drawn with; 0: none", "0.999", 0, 0.999999)};
 }
-std::vector<Setting> norm_settings(const AdversarialRecipe& r) {
-  return {word("norm", "normalisation in D", r.norm, {"batch", "none"})};
-}
 std::vector<Setting> critic_settings() {
   return {word("spectral-norm",
                "D's weights are divided by their largest singular value; takes the place of D's batch norm", "no",
@@ -78,8 +75,8 @@ std::vector<Setting> critic_settings() {
                 1024)};
 }
 std::vector<Setting> dcgan_settings(const AdversarialRecipe& r) {
-  return join_settings({norm_settings(r),
-                        {whole("width", "channels next to the image; deeper layers have multiples", "64", 1, 1024)},
+  return join_settings({{word("norm", "normalisation in D", r.norm, {"batch", "none"}),
+                         whole("width", "channels next to the image; deeper layers have multiples", "64", 1, 1024)},
                         critic_settings()});
 }
 std::vector<Setting> shown_settings(const AdversarialRecipe& r) {
@@ -205,6 +202,11 @@ Tensor AdversarialModel::noise(std::int64_t n) const {
 Tensor AdversarialModel::sample(const Tensor& z) {
   NoGrad off;
   return g_ema_(z);
+}
+
+Tensor AdversarialModel::d_of_fake(const Tensor& x_fake) const {
+  const KeepStatistics of_real;
+  return d_(x_fake);
 }
 
 void AdversarialModel::step_d(const Tensor& loss, const Rates& now) {

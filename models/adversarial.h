@@ -33,7 +33,6 @@ std::vector<Setting> objective_settings(const AdversarialRecipe& r);  // loss, c
 std::vector<Setting> smoothing_settings();                            // smoothing
 std::vector<Setting> penalty_settings(const AdversarialRecipe& r);    // penalty, lambda, clip
 std::vector<Setting> training_settings(const AdversarialRecipe& r);   // n-critic, optimizer, its numbers, z-dim, ema
-std::vector<Setting> norm_settings(const AdversarialRecipe& r);       // norm
 std::vector<Setting> critic_settings();                               // spectral-norm, minibatch-stddev
 std::vector<Setting> dcgan_settings(const AdversarialRecipe& r);      // norm, width, critic_settings()
 // For models whose D gets what show() makes of images: instance noise, augment; and, of those without labels, pac.
@@ -120,6 +119,9 @@ class AdversarialModel : public Model {
   Code class_code() const { return {"class", z_dim_, data_.classes, true}; }  // the first code
   // What D sees of images, real or generated; with --pac several at once.
   Tensor show(const Tensor& images) const { return critic_input_(images); }
+  // D's answer to generated images, in the units of their own batch: where D also classifies, its running statistics
+  // stay those of real images.
+  Tensor d_of_fake(const Tensor& x_fake) const;
 
   // One step of D and its heads, or of G and its average, down the gradient of the loss. What is given takes the place
   // of the options.

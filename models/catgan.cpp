@@ -28,7 +28,7 @@ class Catgan : public AdversarialModel {
     Tensor loss_d, loss_class, loss_penalty, sure, even, unsure;
     for (const Batch& batch : batches.first(static_cast<std::size_t>(batches_per_step()))) {
       const Tensor x = show(batch.images), x_fake = show(detach(g_(noise(batch.size()))));
-      const Tensor a = d_(x), a_fake = answer_to_fake(x_fake);
+      const Tensor a = d_(x), a_fake = d_of_fake(x_fake);
       sure = conditional_entropy(a);
       even = marginal_entropy(a);
       unsure = conditional_entropy(a_fake);
@@ -42,7 +42,7 @@ class Catgan : public AdversarialModel {
       step_d(loss_d);
     }
 
-    const Tensor a = answer_to_fake(show(g_(noise(batches[0].size()))));
+    const Tensor a = d_of_fake(show(g_(noise(batches[0].size()))));
     const Tensor loss_g = conditional_entropy(a) - marginal_entropy(a);
     step_g(loss_g);
 
@@ -61,10 +61,6 @@ class Catgan : public AdversarialModel {
   }
 
  private:
-  Tensor answer_to_fake(const Tensor& x) const {
-    const KeepStatistics of_real;
-    return d_(x);
-  }
   static std::int64_t answers_of(const DataShape& data, const Settings& s) {
     return data.classes > 0 ? data.classes : s.integer("clusters");
   }

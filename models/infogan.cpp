@@ -1,7 +1,7 @@
 // InfoGAN (Chen et al. 2016): G takes noise z and a code c, and Q, which shares all but its last layers with D, guesses
 // the code from the image: a lower bound on the mutual information I(c; G(z, c)) (losses/information.h). So the code
 // comes to mean what images differ by, without labels. The nets are the paper's for MNIST (appendix C.1) on DCGAN's
-// convolutions: one more hidden layer of 1024 features in G and under D and Q, and one of 128 in Q.
+// convolutions: one more hidden layer of 1024 features in G and under D and Q, and one of 128 in Q (for --width 64).
 #include "engine/error.h"
 #include "engine/tape.h"
 #include "losses/information.h"
@@ -10,8 +10,6 @@
 
 namespace duel {
 namespace {
-
-constexpr std::int64_t features = 1024, q_features = 128;
 
 class Infogan : public AdversarialModel {
  public:
@@ -29,13 +27,13 @@ class Infogan : public AdversarialModel {
     AdversarialLoss::OfD of_d;
     for (const Batch& batch : batches) {
       const Tensor z = noise(batch.size()), x = show(batch.images), x_fake = show(detach(g_(z))),
-                   f_fake = features_of_fake(x_fake);
+                   f_fake = d_of_fake(x_fake);
       const Critic d = [this](const Tensor& at) { return score_(d_(at)); };
       of_d = loss_.discriminator(d(x), score_(f_fake), d, x, x_fake);
       of_d.loss = of_d.loss - information(z, f_fake).weighted;  // Q moves with D
       step_d(of_d.loss);
     }
-    const Tensor z = noise(batches[0].size()), f = features_of_fake(show(g_(z)));
+    const Tensor z = noise(batches[0].size()), f = d_of_fake(show(g_(z)));
     const Information l_i = information(z, f);
     const Tensor loss_g = loss_.generator(score_(f)) - l_i.weighted;  // eq. 6
     step_g(loss_g);
@@ -62,10 +60,6 @@ class Infogan : public AdversarialModel {
   }
 
  private:
-  Tensor features_of_fake(const Tensor& x) const {
-    const KeepStatistics of_real;
-    return d_(x);
-  }
   struct Information {
     Tensor category, numbers, weighted;
   };
@@ -89,6 +83,7 @@ class Infogan : public AdversarialModel {
 
   static Nets nets(const DataShape& data, const Settings& s) {
     const std::int64_t codes = s.integer("categories") + s.integer("numbers");
+    const std::int64_t features = 16 * s.integer("width"), q_features = 2 * s.integer("width");
     DcganOptions of_g = dcgan_options(s, true), of_d = dcgan_options(s, s.word("norm") == "batch");
     of_g.z_dim += codes;
     of_g.hidden = features;
