@@ -16,6 +16,7 @@ constexpr const char* style = R"(
 .scores thead th + th { width: 17%; } .scores thead th { color: var(--soft); font-size: 0.86rem; border: 0; vertical-align: bottom; }
 .scores th span, .figures dt, .scores th small { display: block; } .scores th span::first-letter, .figures dt::first-letter, .scores th small::first-letter { text-transform: uppercase; }
 .scores th small { color: var(--soft); font-size: 0.84rem; }
+.figures div { display: flex; flex-direction: column; justify-content: space-between; }
 .scores td, .scores thead th + th { text-align: right; white-space: nowrap; } .scores td:nth-child(2) { font-weight: 620; }
 .scores td small { color: var(--soft); font-weight: 400; }
 .note { color: var(--soft); font-size: 0.9rem; margin: 12px 0 0; max-width: 78ch; }
@@ -29,7 +30,7 @@ constexpr const char* style = R"(
 .bar b { position: absolute; top: 0; bottom: 0; width: 2px; background: var(--ink); }
 .beside { display: grid; grid-template-columns: minmax(0, 520px) 1fr; gap: 28px; align-items: start; }
 @media (max-width: 760px) { .pair, .beside { grid-template-columns: 1fr; } .scores th small { display: none; }
-  .scores th, .scores td { padding-left: 10px; font-size: 0.86rem; } .scores td small { display: block; } }
+  .scores th, .scores td { padding-left: 10px; font-size: 0.86rem; } .scores td small { display: block; } .figures .wide { order: 0; } }
 )";
 
 std::string grouped(std::int64_t n) {  // 12,345
