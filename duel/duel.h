@@ -1,12 +1,12 @@
 // All of Duel that a program of one's own needs: tensors, the tape, nets, optimizers, losses, data and pictures.
 #pragma once
 #include "engine/context.h"
-#include "engine/dataset.h"
+#include "engine/data/dataset.h"
 #include "engine/error.h"
 #include "engine/net.h"
 #include "engine/ops.h"
 #include "engine/optim.h"
-#include "engine/picture.h"
+#include "engine/pictures/picture.h"
 #include "engine/precision.h"
 #include "engine/safetensors.h"
 #include "engine/schedule.h"
@@ -16,5 +16,7 @@
 #include "engine/tensor.h"
 #include "engine/torch_names.h"
 #include "losses/adversarial.h"
+#include "losses/classification.h"
+#include "losses/information.h"
 #include "losses/penalty.h"
 #include "models/nets.h"

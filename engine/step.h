@@ -17,7 +17,7 @@
 #include <vector>
 
 #include "engine/context.h"
-#include "engine/dataset.h"
+#include "engine/data/dataset.h"
 #include "engine/launch.h"
 #include "engine/memory.h"
 #include "engine/tensor.h"

@@ -19,7 +19,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "engine/images.h"
+#include "engine/data/images.h"
 
 namespace duel {
 

@@ -1,11 +1,10 @@
-#include "kernels/conv_gathered.h"
-
 #include <omp.h>
 
 #include <algorithm>
 #include <cstring>
 #include <utility>
 
+#include "kernels/conv_gathered.h"
 #include "kernels/matmul.h"
 
 namespace duel::kernels::cpu {

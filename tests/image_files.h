@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/picture.h"
+#include "engine/pictures/picture.h"
 
 namespace duel::test {
 

@@ -110,7 +110,7 @@ cpu@cuda_host: norm*@engine/tensor.cpp@driver(x.device()).copy_out(host_values, 
 cpu@cuda_host: norm*@kernels/device.cpp@on_host::copy_out(host, from, bytes);\n    on_host::synchronize();@on_host::copy_out(host, from, bytes);
 cpu@cuda_host: every model*@engine/step.cpp@on_driver([&] { driver(f.plan->staging.device()).wait(f.done); });@(void)f.done;
 cpu@cuda_host: iterations in flight*@engine/step.cpp@submitted_ % most_in_flight;@submitted_ % 1;
-cpu@step: iterations in flight*@engine/prefetcher.cpp@slot.flip[at] = flip && is_flipped(ahead);@slot.flip[at] = 0;
+cpu@step: iterations in flight*@engine/data/prefetcher.cpp@slot.flip[at] = flip && is_flipped(ahead);@slot.flip[at] = 0;
 cpu@cuda_host: the op that*@engine/bad_value.cpp@driver(device).copy_out(values.data(), v.data, values.size());@driver(device).synchronize(), __builtin_memcpy(values.data(), v.data, values.size());
 cpu@cuda_host: every row in bf16*@engine/ops_reduce.cpp@kernels::reduce, x.device(), f@kernels::reduce, Device::cpu, f
 race@cuda_host: every row in bf16*@engine/ops_norm.cpp@norm_grad_scratch(in[0].device(), n.shape)@norm_grad_scratch(Device::cpu, n.shape)

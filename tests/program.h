@@ -12,8 +12,8 @@
 #include <string>
 #include <vector>
 
+#include "engine/data/glyphs.h"
 #include "engine/files.h"
-#include "engine/glyphs.h"
 
 namespace duel::test {
 

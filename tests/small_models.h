@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "engine/context.h"
-#include "engine/dataset.h"
-#include "engine/glyphs.h"
+#include "engine/data/dataset.h"
+#include "engine/data/glyphs.h"
 #include "engine/step.h"
 #include "models/model.h"
 

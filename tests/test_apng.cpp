@@ -5,10 +5,10 @@
 
 #include <cstdlib>
 
+#include "engine/data/glyphs.h"
 #include "engine/error.h"
 #include "engine/files.h"
-#include "engine/glyphs.h"
-#include "engine/picture.h"
+#include "engine/pictures/picture.h"
 #include "tests/support.h"
 
 using namespace duel;

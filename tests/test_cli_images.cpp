@@ -1,8 +1,8 @@
 // The options of the program that decide what the images of a run are.
 #include <doctest/doctest.h>
 
-#include "engine/images.h"
-#include "engine/picture.h"
+#include "engine/data/images.h"
+#include "engine/pictures/picture.h"
 #include "engine/safetensors.h"
 #include "tests/program.h"
 

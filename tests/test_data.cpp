@@ -10,10 +10,10 @@
 #include <utility>
 #include <vector>
 
-#include "engine/dataset.h"
+#include "engine/data/dataset.h"
+#include "engine/data/glyphs.h"
+#include "engine/data/images.h"
 #include "engine/error.h"
-#include "engine/glyphs.h"
-#include "engine/images.h"
 
 using namespace duel;
 namespace fs = std::filesystem;

@@ -6,8 +6,8 @@
 #include <numeric>
 
 #include "engine/context.h"
+#include "engine/data/glyphs.h"
 #include "engine/error.h"
-#include "engine/glyphs.h"
 #include "tests/support.h"
 #include "tools/evaluation/classes.h"
 #include "tools/evaluation/linear_classifier.h"

@@ -2,9 +2,9 @@
 
 #include <cmath>
 
+#include "engine/data/image_file.h"
+#include "engine/data/images.h"
 #include "engine/error.h"
-#include "engine/image_file.h"
-#include "engine/images.h"
 #include "tests/image_files.h"
 
 using namespace duel;

@@ -6,8 +6,8 @@
 #include <algorithm>
 #include <array>
 
+#include "engine/data/images.h"
 #include "engine/error.h"
-#include "engine/images.h"
 #include "tests/count_allocations.h"
 #include "tests/image_files.h"
 

@@ -4,7 +4,7 @@
 #include <cstring>
 #include <filesystem>
 
-#include "engine/dataset.h"
+#include "engine/data/dataset.h"
 #include "engine/error.h"
 #include "tests/image_files.h"
 

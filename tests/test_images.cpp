@@ -4,9 +4,9 @@
 #include <filesystem>
 #include <set>
 
-#include "engine/dataset.h"
+#include "engine/data/dataset.h"
+#include "engine/data/images.h"
 #include "engine/error.h"
-#include "engine/images.h"
 #include "tests/image_files.h"
 
 using namespace duel;

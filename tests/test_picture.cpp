@@ -5,10 +5,10 @@
 #include <limits>
 #include <numeric>
 
-#include "engine/chart.h"
 #include "engine/error.h"
 #include "engine/files.h"
-#include "engine/picture.h"
+#include "engine/pictures/chart.h"
+#include "engine/pictures/picture.h"
 
 // fontconfig keeps about 1 kB of its font list for the life of the process, however many charts are drawn.
 extern "C" const char* __lsan_default_suppressions() { return "leak:libfontconfig"; }

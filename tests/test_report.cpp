@@ -6,9 +6,9 @@
 #include <fstream>
 #include <optional>
 
-#include "engine/chart.h"
 #include "engine/error.h"
 #include "engine/files.h"
+#include "engine/pictures/chart.h"
 #include "engine/safetensors.h"
 #include "tests/program.h"
 #include "tools/report.h"

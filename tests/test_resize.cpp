@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <numeric>
 
+#include "engine/data/images.h"
+#include "engine/data/resize.h"
 #include "engine/error.h"
-#include "engine/images.h"
-#include "engine/resize.h"
 
 using namespace duel;
 

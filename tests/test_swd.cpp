@@ -5,8 +5,8 @@
 #include <cmath>
 
 #include "engine/context.h"
+#include "engine/data/glyphs.h"
 #include "engine/error.h"
-#include "engine/glyphs.h"
 #include "engine/swd.h"
 #include "tests/support.h"
 

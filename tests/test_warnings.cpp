@@ -5,8 +5,8 @@
 #include <limits>
 
 #include "engine/bad_value.h"
-#include "engine/glyphs.h"
-#include "engine/images.h"
+#include "engine/data/glyphs.h"
+#include "engine/data/images.h"
 #include "engine/ops.h"
 #include "engine/optim.h"
 #include "engine/tape.h"

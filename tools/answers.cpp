@@ -4,7 +4,7 @@
 
 #include "engine/error.h"
 #include "engine/ops.h"
-#include "engine/picture.h"
+#include "engine/pictures/picture.h"
 
 namespace duel {
 namespace {

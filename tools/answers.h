@@ -1,6 +1,6 @@
 // How right a model's own answers are (Model::classify).
 #pragma once
-#include "engine/images.h"
+#include "engine/data/images.h"
 #include "models/model.h"
 
 namespace duel {

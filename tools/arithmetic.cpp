@@ -8,7 +8,7 @@
 #include "engine/context.h"
 #include "engine/error.h"
 #include "engine/ops.h"
-#include "engine/picture.h"
+#include "engine/pictures/picture.h"
 #include "engine/tape.h"
 #include "tools/commands.h"
 #include "tools/expression.h"

@@ -5,7 +5,7 @@
 #include <map>
 #include <string>
 
-#include "engine/dataset.h"
+#include "engine/data/dataset.h"
 #include "engine/safetensors.h"
 #include "models/model.h"
 

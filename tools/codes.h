@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "engine/images.h"
-#include "engine/picture.h"
+#include "engine/data/images.h"
+#include "engine/pictures/picture.h"
 #include "models/model.h"
 
 namespace duel {

@@ -5,7 +5,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
-#include "engine/dataset.h"
+#include "engine/data/dataset.h"
 #include "engine/error.h"
 #include "engine/files.h"
 #include "tools/commands.h"

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/chart.h"
+#include "engine/pictures/chart.h"
 
 namespace duel {
 

@@ -6,7 +6,7 @@
 #include <numbers>
 
 #include "engine/error.h"
-#include "engine/picture.h"
+#include "engine/pictures/picture.h"
 #include "tools/codes.h"
 #include "tools/commands.h"
 #include "tools/loaded_run.h"

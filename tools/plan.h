@@ -2,7 +2,7 @@
 #pragma once
 #include <string>
 
-#include "engine/dataset.h"
+#include "engine/data/dataset.h"
 #include "engine/step.h"
 #include "models/model.h"
 #include "tools/checkpoint.h"

@@ -5,9 +5,9 @@
 #include <algorithm>
 #include <cmath>
 
-#include "engine/chart.h"
 #include "engine/error.h"
 #include "engine/files.h"
+#include "engine/pictures/chart.h"
 #include "tools/machine.h"
 #include "tools/progress.h"
 #include "tools/report_page.h"

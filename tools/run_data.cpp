@@ -3,7 +3,7 @@
 #include <numeric>
 #include <utility>
 
-#include "engine/dataset.h"
+#include "engine/data/dataset.h"
 #include "engine/error.h"
 
 namespace duel {

@@ -5,7 +5,7 @@
 #include <optional>
 #include <string>
 
-#include "engine/images.h"
+#include "engine/data/images.h"
 
 namespace duel {
 

@@ -11,7 +11,7 @@
 #include <map>
 #include <string>
 
-#include "engine/images.h"
+#include "engine/data/images.h"
 #include "tools/checkpoint.h"
 #include "tools/history.h"
 

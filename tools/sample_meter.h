@@ -4,7 +4,7 @@
 #include <optional>
 #include <string>
 
-#include "engine/images.h"
+#include "engine/data/images.h"
 #include "engine/swd.h"
 
 namespace duel {

@@ -2,7 +2,7 @@
 #pragma once
 #include <cstdint>
 
-#include "engine/images.h"
+#include "engine/data/images.h"
 #include "models/model.h"
 
 namespace duel {

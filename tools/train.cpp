@@ -6,7 +6,7 @@
 #include <set>
 
 #include "engine/context.h"
-#include "engine/dataset.h"
+#include "engine/data/dataset.h"
 #include "engine/error.h"
 #include "engine/products.h"
 #include "tools/checkpoint.h"

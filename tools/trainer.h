@@ -5,7 +5,7 @@
 #include <optional>
 #include <string>
 
-#include "engine/dataset.h"
+#include "engine/data/dataset.h"
 #include "engine/step.h"
 #include "models/model.h"
 #include "tools/checkpoint.h"

@@ -14,7 +14,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/dataset.h"
+#include "engine/data/dataset.h"
 #include "models/model.h"
 
 namespace duel {

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/picture.h"
+#include "engine/pictures/picture.h"
 #include "tools/evaluation/classes.h"
 #include "tools/evaluation/judge.h"
 #include "tools/evaluation/metrics.h"

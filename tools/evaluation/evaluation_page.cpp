@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "engine/chart.h"
 #include "engine/files.h"
+#include "engine/pictures/chart.h"
 #include "tools/evaluation/evaluation.h"
 #include "tools/report_page.h"
 #include "tools/report_parts.h"

@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <cmath>
 
+#include "engine/data/resize.h"
 #include "engine/error.h"
-#include "engine/picture.h"
+#include "engine/pictures/picture.h"
 #include "engine/precision.h"
-#include "engine/resize.h"
 #include "engine/tape.h"
 
 namespace duel {

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "engine/chain_net.h"
-#include "engine/images.h"
+#include "engine/data/images.h"
 
 namespace duel {
 
@@ -24,7 +24,7 @@ struct Seen {
 };
 
 // In f32 on the default device, whatever a run computes in. Images of another size are cropped and resized to a square
-// input (engine/resize.h). Error: the input is no square then, or it has fewer channels than the images.
+// input (engine/data/resize.h). Error: the input is no square then, or it has fewer channels than the images.
 Seen see(const ChainNet& net, const ImageSet& images);
 
 // The part of answers that are the labels'.

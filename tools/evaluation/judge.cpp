@@ -7,7 +7,7 @@
 #include <numbers>
 
 #include "engine/context.h"
-#include "engine/dataset.h"
+#include "engine/data/dataset.h"
 #include "engine/error.h"
 #include "engine/net_file.h"
 #include "engine/optim.h"

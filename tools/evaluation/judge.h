@@ -4,7 +4,7 @@
 #include <string>
 
 #include "engine/chain_net.h"
-#include "engine/images.h"
+#include "engine/data/images.h"
 
 namespace duel {
 

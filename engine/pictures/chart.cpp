@@ -1,4 +1,4 @@
-#include "engine/chart.h"
+#include "engine/pictures/chart.h"
 
 #include <cairo.h>
 
@@ -10,9 +10,9 @@
 #include <numbers>
 #include <utility>
 
-#include "engine/chart_data.h"
 #include "engine/error.h"
 #include "engine/files.h"
+#include "engine/pictures/chart_data.h"
 
 namespace duel {
 namespace {

@@ -7,9 +7,9 @@
 #include <memory>
 #include <utility>
 
+#include "engine/data/image_file.h"
+#include "engine/data/image_readers.h"
 #include "engine/error.h"
-#include "engine/image_file.h"
-#include "engine/image_readers.h"
 
 namespace duel {
 namespace {
@@ -19,7 +19,7 @@ namespace fs = std::filesystem;
 constexpr std::size_t header_bytes = 64 << 10;
 constexpr std::int64_t most_held_bytes = std::int64_t{1} << 30;
 
-// Of what decode_entry gives (flatten in engine/resize.h).
+// Of what decode_entry gives (flatten in engine/data/resize.h).
 ImageHeader flattened(const ImageHeader& h, const ImageOptions& options) {
   const Color& c = options.background;
   const bool grey = h.channels == 1 || (h.channels == 2 && c.red == c.green && c.green == c.blue);

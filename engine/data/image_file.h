@@ -6,7 +6,7 @@
 #include <span>
 #include <string>
 
-#include "engine/picture.h"
+#include "engine/pictures/picture.h"
 
 namespace duel {
 

@@ -4,9 +4,9 @@
 #include <array>
 #include <span>
 
+#include "engine/data/image_readers.h"
 #include "engine/error.h"
 #include "engine/files.h"
-#include "engine/image_readers.h"
 
 namespace duel {
 namespace {

@@ -1,4 +1,4 @@
-#include "engine/glyphs.h"
+#include "engine/data/glyphs.h"
 
 #include <algorithm>
 #include <array>

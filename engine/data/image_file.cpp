@@ -1,12 +1,12 @@
-#include "engine/image_file.h"
+#include "engine/data/image_file.h"
 
 #include <algorithm>
 #include <cctype>
 #include <cstring>
 #include <utility>
 
+#include "engine/data/image_codecs.h"
 #include "engine/error.h"
-#include "engine/image_codecs.h"
 
 namespace duel {
 namespace {

@@ -6,7 +6,7 @@
 #include <span>
 #include <string>
 
-#include "engine/images.h"
+#include "engine/data/images.h"
 #include "engine/tensor.h"
 
 namespace duel {
@@ -67,7 +67,7 @@ class Dataset {
   std::unique_ptr<Prefetcher> prefetcher_;
 };
 
-// "glyphs": 60000 built-in digits (engine/glyphs.h), always the same ones; else what load_images reads.
+// "glyphs": 60000 built-in digits (engine/data/glyphs.h), always the same ones; else what load_images reads.
 ImageSet load_training_images(const std::string& spec, const ImageOptions& options = {});
 // The same as a stream of batches. `seed` decides the order and the flips only.
 Dataset load_dataset(const std::string& spec, std::uint64_t seed = 0, const ImageOptions& options = {},

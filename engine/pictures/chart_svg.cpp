@@ -1,9 +1,9 @@
 #include <algorithm>
 #include <cmath>
 
-#include "engine/chart.h"
-#include "engine/chart_data.h"
 #include "engine/error.h"
+#include "engine/pictures/chart.h"
+#include "engine/pictures/chart_data.h"
 
 namespace duel {
 namespace {

@@ -1,12 +1,12 @@
-#include "engine/dataset.h"
+#include "engine/data/dataset.h"
 
 #include <algorithm>
 #include <limits>
 #include <utility>
 
+#include "engine/data/glyphs.h"
+#include "engine/data/prefetcher.h"
 #include "engine/error.h"
-#include "engine/glyphs.h"
-#include "engine/prefetcher.h"
 
 namespace duel {
 

@@ -1,4 +1,4 @@
-#include "engine/resize.h"
+#include "engine/data/resize.h"
 
 #include <algorithm>
 #include <array>

@@ -1,4 +1,4 @@
-#include "engine/chart_data.h"
+#include "engine/pictures/chart_data.h"
 
 #include <algorithm>
 #include <array>

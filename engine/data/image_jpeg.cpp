@@ -1,4 +1,4 @@
-#include "engine/image_codecs.h"
+#include "engine/data/image_codecs.h"
 // After jpeglib.h: some messages depend on its configuration.
 #include <jerror.h>
 

@@ -8,7 +8,7 @@
 
 #include "engine/error.h"
 #include "engine/files.h"
-#include "engine/picture.h"
+#include "engine/pictures/picture.h"
 
 namespace duel {
 namespace {

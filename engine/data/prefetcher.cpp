@@ -1,4 +1,4 @@
-#include "engine/prefetcher.h"
+#include "engine/data/prefetcher.h"
 
 #include <algorithm>
 #include <limits>

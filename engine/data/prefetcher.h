@@ -9,7 +9,7 @@
 #include <thread>
 #include <vector>
 
-#include "engine/dataset.h"
+#include "engine/data/dataset.h"
 
 namespace duel {
 

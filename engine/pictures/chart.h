@@ -33,10 +33,11 @@ void save_charts(const std::filesystem::path& path, std::span<const Chart> chart
                  int height_each = 360);
 
 // One chart as an <svg> element for a page, width x height units at 12 units of text; without title and legend, which
-// the page writes (the i-th series has the colour palette[i], engine/chart_data.h). Everything has a class that the
-// page's style can reach: the series' lines s0, s1, ... (reference lines: ref), grid, axis, tick, note. The line of
-// class `now` is invisible until a script puts it somewhere: data-left, data-right, data-low and data-high on the
-// element say where the plot and its x axis end. `description` is what a screen reader says. Error: as for save_charts.
+// the page writes (the i-th series has the colour palette[i], engine/pictures/chart_data.h). Everything has a class
+// that the page's style can reach: the series' lines s0, s1, ... (reference lines: ref), grid, axis, tick, note. The
+// line of class `now` is invisible until a script puts it somewhere: data-left, data-right, data-low and data-high on
+// the element say where the plot and its x axis end. `description` is what a screen reader says. Error: as for
+// save_charts.
 std::string svg_chart(const Chart& chart, int width, int height, const std::string& description);
 
 // The text with & < > " ' written so that HTML and XML read it back.

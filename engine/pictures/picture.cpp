@@ -1,4 +1,4 @@
-#include "engine/picture.h"
+#include "engine/pictures/picture.h"
 
 #include <algorithm>
 #include <array>

@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <string>
 
-#include "engine/picture.h"
+#include "engine/pictures/picture.h"
 
 namespace duel {
 

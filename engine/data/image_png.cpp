@@ -2,8 +2,8 @@
 #include <cstring>
 #include <new>
 
+#include "engine/data/image_codecs.h"
 #include "engine/error.h"
-#include "engine/image_codecs.h"
 
 namespace duel {
 

@@ -1,4 +1,4 @@
-#include "engine/images.h"
+#include "engine/data/images.h"
 
 #include <algorithm>
 #include <array>
@@ -9,9 +9,9 @@
 #include <stdexcept>
 #include <utility>
 
+#include "engine/data/image_file.h"
+#include "engine/data/image_readers.h"
 #include "engine/error.h"
-#include "engine/image_file.h"
-#include "engine/image_readers.h"
 
 namespace duel {
 namespace {

@@ -1,5 +1,5 @@
-// The two decoders behind engine/image_file.h. Each checks what the header declares in its constructor's stead (open),
-// so that decode may allocate.
+// The two decoders behind engine/data/image_file.h. Each checks what the header declares in its constructor's stead
+// (open), so that decode may allocate.
 //
 // Both libraries report an error by a longjmp. It may only leave frames without destructors: the functions that call
 // setjmp hold none, allocate nothing and answer false, and their callers throw.
@@ -14,7 +14,7 @@
 // After cstdio, which it needs.
 #include <jpeglib.h>
 
-#include "engine/image_file.h"
+#include "engine/data/image_file.h"
 
 namespace duel {
 

@@ -11,8 +11,8 @@
 #include <string_view>
 #include <utility>
 
+#include "engine/data/image_readers.h"
 #include "engine/error.h"
-#include "engine/image_readers.h"
 
 namespace duel {
 namespace {

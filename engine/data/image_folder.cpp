@@ -5,10 +5,10 @@
 #include <set>
 #include <utility>
 
+#include "engine/data/image_file.h"
+#include "engine/data/image_readers.h"
 #include "engine/error.h"
 #include "engine/files.h"
-#include "engine/image_file.h"
-#include "engine/image_readers.h"
 
 namespace duel {
 namespace {

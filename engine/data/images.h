@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/resize.h"
+#include "engine/data/resize.h"
 
 namespace duel {
 
@@ -39,7 +39,7 @@ struct ImageSet {
 
 struct ImageOptions {
   bool test = false;         // a folder's test images in the place of its training images
-  std::int64_t size = 0;     // crop to the middle square, resize to size x size (engine/resize.h); 0: as they are
+  std::int64_t size = 0;     // crop to the middle square, resize to size x size (engine/data/resize.h); 0: as they are
   std::int64_t limit = 0;    // the first so many images; 0: all
   Color background = {};     // behind images with alpha
   bool skip_broken = false;  // leave broken PNG and JPEG files out and count them, in the place of an error
@@ -62,9 +62,9 @@ struct ImageOptions {
 // Order: as in the file; for images that of the names, byte by byte; of class folders the first of each class, then the
 // second of each and so on. So a limit keeps the classes balanced.
 // Error, in one line that names the file: nothing of these is there; images of different sizes and no options.size; a
-// broken image (engine/image_file.h); or an IDX or CIFAR file that is truncated, followed by further bytes, no valid
-// gzip, or has a wrong magic number, size or label. Memory grows with what a file holds, never with what its header
-// declares.
+// broken image (engine/data/image_file.h); or an IDX or CIFAR file that is truncated, followed by further bytes, no
+// valid gzip, or has a wrong magic number, size or label. Memory grows with what a file holds, never with what its
+// header declares.
 ImageSet load_images(const std::string& path, const ImageOptions& options = {});
 
 // The test images of a folder that has some; else none. Error: as above.
