@@ -28,7 +28,7 @@ cpu@ops*,golden*,tape*@engine/ops_reduce.cpp@mul(c.dy, inverse_or_zero(c.y))@mul
 cpu@ops*,golden*,tape*@engine/ops_shape.cpp@slice(c.dy, a, at[i], at[i + 1])@slice(c.dy, a, at[i + 1] - (at[i + 1] - at[i]), at[i + 1]) * 0.5
 cpu@ops*,golden*,tape*@engine/ops_shape.cpp@return Grads{scatter(c.dy, index, rows)};@return Grads{detach(scatter(c.dy, index, rows))};
 cpu@ops*,golden*,tape*@engine/ops_product.cpp@ta ? matmul(b, c.dy, tb, true) : matmul(c.dy, b, false, !tb)@ta ? matmul(b, c.dy, tb, true) : matmul(detach(c.dy), b, false, !tb)
-cpu@ops*,golden*,tape*@engine/ops_product.cpp@: s == a ? first : second;@: s == a ? second : first;
+cpu@ops*,golden*,tape*@engine/ops_product.cpp@: s == c.first() ? first : second;@: s == c.first() ? second : first;
 cpu@ops*,golden*,tape*@engine/tape.cpp@z.push_back(outer ? alias(x) : detach(x));@z.push_back(x);
 cpu@ops*,golden*,tape*@engine/tape.cpp@sum = sum ? add(sum, d[i]) : d[i];@sum = d[i];
 cpu@ops*,golden*,tape*@kernels/norm_cpu.cpp@dv * gamma[i] - mean_dv[i] - (x[i] - mean[i]) * rstd[i] * mean_dvx[i]@dv * gamma[i] - mean_dv[i] - (x[i] - mean[i]) * mean_dvx[i]
@@ -78,7 +78,7 @@ cpu@cuda_host: norm*@kernels/norm.cu@packed.at[i] = static_cast<T>(v[i]);@if con
 race@cuda_host: norm*@kernels/norm.h@norm_pieces(n) + n.g);@norm_pieces(n));
 cpu@cuda_host: matrix products*@kernels/product.cu@    __syncthreads();  // this step@    // this step
 cpu@cuda_host: matrix products*@kernels/product.cu@copy_async_wait<stages - 2>();@copy_async_wait<stages - 1>();
-cpu@cuda_host:*convol*@kernels/product.cu@for (int s = 1; s < splits; ++s)@for (int s = 1; s < splits - 1; ++s)
+cpu@cuda_host:*convol*@kernels/product.cu@s < splits; s += adders@s < splits - 1; s += adders
 race@cuda_host:*convol*@kernels/product.cu@static_cast<std::size_t>(plan.cut.splits * p.out_size)@static_cast<std::size_t>((plan.cut.splits - 1) * p.out_size)
 race@cuda_host: matrix products at*@kernels/product.cu@} else if (at >= 0 && n < columns) {@} else if (at >= 0) {
 cpu@cuda_host: matrix products*@kernels/gpu/cores.cuh@b[j / 2][j % 2 * 2], b[j / 2][j % 2 * 2 + 1], T{}@b[j / 2][j % 2 * 2 + 1], b[j / 2][j % 2 * 2], T{}
