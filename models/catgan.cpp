@@ -5,6 +5,7 @@
 //   G  makes images of which D is sure, evenly of all classes (eq. 8).
 // Without labels the classes are clusters; labels add a cross-entropy (eq. 9). The nets are DCGAN's, with noise on what
 // D sees: the less there is, the more its classes follow details (bench/results/quality.md).
+#include "engine/error.h"
 #include "engine/tape.h"
 #include "losses/classification.h"
 #include "models/adversarial.h"
@@ -12,6 +13,8 @@
 
 namespace duel {
 namespace {
+
+constexpr const char* usual_clusters = "20";
 
 class Catgan : public AdversarialModel {
  public:
@@ -82,7 +85,7 @@ class Catgan : public AdversarialModel {
 ModelInfo catgan_model() {
   const AdversarialRecipe r{.instance_noise = "0.5"};
   const std::vector<Setting> own{
-      {"clusters", "K, where there are no labels", "20", 2, 1000, true, {}},
+      {"clusters", "K, where there are no labels", usual_clusters, 2, 1000, true, {}},
       {"class-weight", "lambda of the cross-entropy with the labels", "1", 0, 1e3, false, {}}};
   return {"catgan",
           "GAN that clusters images, or classifies them with few labels",
@@ -92,6 +95,10 @@ ModelInfo catgan_model() {
           [](const DataShape& data, const Settings& s) {
             check_square("catgan", data);
             check_bounds("catgan", s);
+            require(data.classes == 0 || s.word("clusters") == usual_clusters,
+                    "catgan: --clusters {} with labels of {} classes, which take the clusters' place; leave it out, or "
+                    "hide the labels: --labels 0",
+                    s.word("clusters"), data.classes);
             return std::make_unique<Catgan>(data, s);
           },
           Labels::few};

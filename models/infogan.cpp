@@ -91,7 +91,7 @@ class Infogan : public AdversarialModel {
     Net d = dcgan_critic(data.height, data.channels, of_d), score(init_dcgan), q(init_dcgan);
     score.spectral_norm(of_d.critic.spectral_norm);
     q.spectral_norm(of_d.critic.spectral_norm);
-    if (of_d.norm)
+    if (of_d.norm && !of_d.critic.spectral_norm)
       d.batch_norm(features, Act::leaky_relu);
     else
       d.apply("leaky ReLU", [](const Tensor& x) { return leaky_relu(x); });

@@ -66,6 +66,10 @@ void check_batch(const Model& model, std::int64_t images) {
   require(images % divisor == 0, "--batch: found {}, expected a multiple of {}: --pac times --minibatch-stddev", images,
           divisor);
 }
+std::int64_t whole_groups(const Model& model, std::int64_t images) {
+  const std::int64_t divisor = model.batch_divisor();
+  return (images + divisor - 1) / divisor * divisor;
+}
 DataShape data_shape(const ModelInfo& model, const ImageSet& images) {
   require(model.labels != Labels::needed || images.classes > 0, "{}: {} has no labels, expected labelled images",
           model.name, images.name);

@@ -99,6 +99,8 @@ struct ModelInfo {
 
 // Error: not a multiple of the model's batch_divisor().
 void check_batch(const Model& model, std::int64_t images);
+// The least multiple of it that is not below `images`.
+std::int64_t whole_groups(const Model& model, std::int64_t images);
 // Error: the model needs labels and the images have none.
 DataShape data_shape(const ModelInfo& model, const ImageSet& images);
 

@@ -181,7 +181,13 @@ ModelInfo r3gan_model() {
           "Huang et al. 2024",
           64,
           join_settings({training_settings(recipe), own_settings(), shown_settings(recipe), packing_settings()}),
-          [](const DataShape& data, const Settings& s) { return std::make_unique<R3gan>(data, s, form(data, s)); }};
+          [](const DataShape& data, const Settings& s) {
+            require(s.number("lr-g") == 0, "r3gan: --lr-g {}: both nets follow --lr and --lr-end; leave it out",
+                    s.word("lr-g"));
+            require(s.word("optimizer") == "adam",
+                    "r3gan: --optimizer {}: the schedule is of Adam's numbers; leave it out", s.word("optimizer"));
+            return std::make_unique<R3gan>(data, s, form(data, s));
+          }};
 }
 
 }  // namespace duel

@@ -38,6 +38,7 @@ class Sgan : public AdversarialModel {
       d_real = log_z(x);
       d_fake = log_z(x_fake);
       loss_class = cross_entropy(answers_(d_(show(labelled.images))), labelled.labels);
+      // Section 5's loss without labels, halved as in the authors' code.
       loss_d = loss_class + unlabelled_weight_ * 0.5 * smoothed_discriminator(d_real, d_fake, smoothing_);
       loss_penalty = penalty_(log_z, x, x_fake);
       if (loss_penalty) loss_d = loss_d + loss_penalty;

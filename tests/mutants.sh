@@ -133,10 +133,20 @@ race@cuda_host: convolutions with bias*@kernels/product.cu@  __syncthreads();  /
 cpu@cuda_host: convolutions with bias*@kernels/norm.cu@return counts[i % n.pieces];@return counts[0];
 cpu@cuda_host: convolutions with bias*@kernels/product.cu@static_cast<int>(i % channels)@static_cast<int>(i % channels) / 2
 cpu@ops*@engine/ops_product.cpp@tanh ? tanh_grad(call.dy, call.y)@tanh ? tanh_grad(call.dy, call.dy)
+cpu@iterations*@models/catgan.cpp@loss_d = sure - even - unsure;@loss_d = sure - even + unsure;
+cpu@iterations*@models/catgan.cpp@conditional_entropy(a) - marginal_entropy(a);@conditional_entropy(a) + marginal_entropy(a);
+cpu@iterations*@models/sgan.cpp@smoothed_discriminator(d_real, d_fake, smoothing_)@smoothed_discriminator(d_fake, d_real, smoothing_)
+cpu@iterations*@models/acgan.cpp@cross_entropy(fake.classes, class_of(z))@cross_entropy(fake.classes, c)
+cpu@iterations*@models/cgan.cpp@loss_.generator(d_(with_class_maps(show(g_(zy)), y)))@loss_.generator(d_(with_class_maps(show(g_(zy)), one_hot(batches[0].labels, data_.classes))))
+cpu@iterations*@models/infogan.cpp@loss_.generator(score_(f)) - l_i.weighted;@loss_.generator(score_(f)) + l_i.weighted;
+cpu@iterations*@losses/adversarial.cpp@mean(relu(1.0 - d_real))@mean(relu(1.0 + d_real))
+cpu@r3gan: an iteration*@models/r3gan.cpp@relativistic_generator(d_(show(batch.images)), d_(show(g_(noise(batch.size())))))@relativistic_generator(d_(show(g_(noise(batch.size())))), d_(show(batch.images)))
+cpu@regularisers: spectral*@models/infogan.cpp@of_d.norm && !of_d.critic.spectral_norm@of_d.norm
 cpu@r3gan: an iteration*@losses/adversarial.cpp@return mean(softplus(d_fake - d_real));@return mean(softplus(d_real - d_fake));
 cpu@r3gan: both losses*@losses/penalty.cpp@Tensor slope = widen(grad(sum(d), {x}, keep_graph)[0]);@Tensor slope = detach(widen(grad(sum(d), {x}, keep_graph)[0]));
 cpu@r3gan: an optimizer*@kernels/optimizer_cpu.cpp@  k.beta2 = read(state.beta2, k.beta2);\n@
 cpu@cuda_host: updates*@kernels/optimizer.cu@beta2 ? *beta2 : k.beta2@k.beta2
+cpu@progressive: replayed*@models/unconditional.cpp@if (level_begins()) restart_optimizers();@
 cpu@progressive: a new level*@models/progressive.cpp@static_cast<double>(level * g.phase)@static_cast<double>((level - 1) * g.phase)
 LIST
 )

@@ -1,5 +1,7 @@
 // Every model at its smallest, on a few drawn digits.
 #pragma once
+#include <doctest/doctest.h>
+
 #include <algorithm>
 #include <map>
 #include <memory>
@@ -51,6 +53,12 @@ inline const std::map<std::string, std::map<std::string, std::string>>& small() 
   return table;
 }
 
+inline Net net_of(const Model& model, const std::string& name) {
+  for (const Model::Part& part : model.parts())
+    if (part.name == name) return part.net;
+  FAIL("no net " << name);
+  return Net();
+}
 inline std::vector<double> whole_state(const Model& m) {
   std::vector<double> all;
   for (const NamedTensor& t : m.state())

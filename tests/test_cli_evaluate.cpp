@@ -2,7 +2,9 @@
 #include <doctest/doctest.h>
 
 #include "engine/net_file.h"
+#include "models/model.h"
 #include "tests/program.h"
+#include "tools/evaluation/probe.h"
 
 using namespace duel;
 using namespace duel::test;
@@ -80,6 +82,31 @@ TEST_CASE("evaluation: the command measures samples, keeps its judge and gives t
   check_refused(in, {"evaluate", "a", "more"}, "'more'");
 }
 
+TEST_CASE("evaluation: a judge is never tested on what it was trained on") {
+  const Scratch in;
+  ::setenv("XDG_CACHE_HOME", (in.path / "cache").c_str(), 1);
+  fs::create_directories(in.path / "both");
+  for (const auto& [name, count] : {std::pair{"train", 320}, std::pair{"t10k", 64}}) {
+    const ImageSet set = make_glyphs(count, 3);
+    const std::string number{0, 0, static_cast<char>(count >> 8), static_cast<char>(count & 255)};
+    const std::string images = std::string{0, 0, 8, 3} + number + std::string{0, 0, 0, 28, 0, 0, 0, 28};
+    const std::string labels = std::string{0, 0, 8, 1} + number;
+    write_file_atomically(in.path / "both" / fmt::format("{}-images-idx3-ubyte", name),
+                          images + std::string(set.pixels.begin(), set.pixels.end()));
+    write_file_atomically(in.path / "both" / fmt::format("{}-labels-idx1-ubyte", name),
+                          labels + std::string(set.labels.begin(), set.labels.end()));
+  }
+  const auto evaluated = [&](const std::string& data, const std::string& run) {
+    train_well(in, {"train", "gan", "--data", data, "--size", "12", "--steps", "2", "--batch", "8", "--out", run});
+    return run_well(in, {"evaluate", run}).out;
+  };
+  CHECK(evaluated("both", "a").find("judge: kept in") != std::string::npos);
+  // The same images, none of them held out: a tenth of them is now, and this judge has to do without.
+  const std::string out = evaluated("both/train-images-idx3-ubyte", "b");
+  CHECK(out.find("images of the training set, which has none held out") != out.npos);
+  CHECK(out.find("judge: kept in") != out.npos);
+}
+
 TEST_CASE("evaluation: images without labels, and a network of one's own") {
   const Scratch in;
   train_well(in, training("gan", "a", {"--steps", "2"}));
@@ -101,6 +128,15 @@ TEST_CASE("evaluation: images without labels, and a network of one's own") {
   CHECK(!json["figures"].contains("classes_covered"));
   CHECK(json["figures"]["judge_frechet_distance"]["samples"] > json["figures"]["judge_frechet_distance"]["real"]);
   check_refused(in, {"evaluate", "b", "--probe"}, "--probe: ");
+  // One that tells classes apart gives its features alone, where there are no labels to compare with.
+  const ChainNet scores({14, 14, 1, {1}, {0}},
+                        {{.kind = "avg pool", .size = 2}, {.kind = "flatten"}, {.kind = "linear", .in = 49, .out = 10}},
+                        2, 10);
+  save_net(in.path / "scores.safetensors", scores, {});
+  const std::string alone = read_text(in.path / "b/evaluation.json");
+  run_well(in, {"evaluate", "b", "--features", "scores.safetensors"});
+  const auto again = nlohmann::json::parse(read_text(in.path / "b/evaluation.json"));
+  CHECK(again["figures"] == json["figures"]);
 }
 
 TEST_CASE("evaluation: the probe tells what D's features are worth") {
@@ -115,4 +151,19 @@ TEST_CASE("evaluation: the probe tells what D's features are worth") {
   for (const auto& accuracy : json["pixels"]) CHECK(accuracy > 0.3);  // by chance: 0.1
   CHECK(!fs::exists(in.path / "a/evaluation.json"));
   check_refused(in, {"evaluate", "a", "--probe", "--labels", "400"}, "--labels: found 400, expected at most 300");
+  // A D that computes with groups of images, one of residual blocks, and one that grows.
+  Words groups = small("dcgan", "b", "28");
+  groups.insert(groups.end(), {"--width", "4", "--minibatch-stddev", "4"});
+  train_well(in, groups);
+  run_well(in, {"evaluate", "b", "--probe", "--labels", "20"});
+  Words growing = small("dcgan", "c", "28");
+  growing.insert(growing.end(), {"--width", "4", "--grow", "1"});
+  train_well(in, growing);
+  check_refused(in, {"evaluate", "c", "--probe", "--labels", "20"}, "--probe: D of dcgan grows");
+  const DataShape image{28, 28, 1, 0};
+  const ModelInfo& r3gan = find_model("r3gan");
+  const auto model = r3gan.make(image, Settings(r3gan.settings, {{"width", "8"}}));
+  // 4x4 cells of 8, 16 and 32 channels, each after a residual block and, but for the first, the 1x1 before it.
+  const ImageSet some = make_glyphs(3, 3);
+  CHECK(DiscriminatorFeatures("r3gan", *model, image)(some).width >= 16 * (8 + 16 + 32));
 }

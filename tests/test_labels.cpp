@@ -210,7 +210,6 @@ TEST_CASE("labels: a classifying model answers by what it learned, and answering
     const double first = error_rate(*t.model, images);
     CHECK(error_rate(*t.model, images) == first);
     CHECK(whole_state(*t.model) == before);
-    CHECK(first <= 1);
     t.iterate();  // and it goes on in training
     CHECK(whole_state(*t.model) != before);
   }

@@ -16,12 +16,6 @@
 namespace duel::test {
 namespace {
 
-Net net_of(const Model& model, const std::string& name) {
-  for (const Model::Part& part : model.parts())
-    if (part.name == name) return part.net;
-  FAIL("no net " << name);
-  return Net();
-}
 std::unique_ptr<Model> r3gan(std::map<std::string, std::string> given, std::int64_t size = 28) {
   set_seed(3);
   const ModelInfo& info = find_model("r3gan");
@@ -117,6 +111,12 @@ TEST_CASE("r3gan: an iteration reports the paper's losses") {
   CHECK(found[0].second.item() == doctest::Approx(pairs + gamma / 2 * slopes).epsilon(1e-12));
   CHECK(found[2].second.item() == doctest::Approx(gamma / 2 * slopes).epsilon(1e-12));
   CHECK(slopes > 0);
+  // G's loss comes after D's step and has noise of its own.
+  const Net moved = net_of(*model, "D");
+  const Tensor d_next = moved(x), d_made = moved(g(normal({3, 5})));
+  double of_g = 0;
+  for (std::int64_t i = 0; i < 3; ++i) of_g += std::log1p(std::exp(slice(d_next - d_made, 0, i, i + 1).item())) / 3;
+  CHECK(found[1].second.item() == doctest::Approx(of_g).epsilon(1e-12));
 }
 
 TEST_CASE("r3gan: at first every branch adds nothing, and layers within are scaled by the number of blocks") {

@@ -132,17 +132,20 @@ TEST_CASE("regularisers: G learns through what D is shown, and weights decay") {
 }
 
 TEST_CASE("regularisers: spectral norm takes the place of D's batch norm") {
-  const auto names = [](const Texts& given) {
-    Trainer t("dcgan", given, 8);
-    std::string all;
-    for (const NamedTensor& x : t.model->state())
-      if (x.name.starts_with("D.")) all += x.name + " ";
-    return all;
-  };
-  CHECK(names({{"width", "4"}}).find("running_mean") != std::string::npos);
-  const std::string spectral = names({{"width", "4"}, {"spectral-norm", "yes"}});
-  CHECK(spectral.find("running_mean") == std::string::npos);
-  CHECK(spectral.find("D.0.weight D.0.bias D.0.u D.0.v D.1.weight") == 0);
+  for (const char* model : {"dcgan", "cgan", "acgan", "infogan", "catgan"}) {
+    INFO(model);
+    const auto names = [&](const Texts& given) {
+      Trainer t(model, given, 8);
+      std::string all;
+      for (const NamedTensor& x : t.model->state())
+        if (x.name.starts_with("D.")) all += x.name + " ";
+      return all;
+    };
+    CHECK(names({{"width", "4"}}).find("running_mean") != std::string::npos);
+    const std::string spectral = names({{"width", "4"}, {"spectral-norm", "yes"}});
+    CHECK(spectral.find("running_mean") == std::string::npos);
+    CHECK(spectral.find("D.0.weight D.0.bias D.0.u D.0.v D.1.weight") == 0);
+  }
 }
 
 TEST_CASE("regularisers: two parts are the whole, to the byte, and samples need none of it") {
@@ -209,6 +212,9 @@ TEST_CASE("regularisers: what cannot work is refused") {
   refused("dcgan", {"--loss", "wasserstein"}, "add --penalty gp --norm none, or --clip 0.01, or --spectral-norm");
   refused("dcgan", {"--augment", "colour+red"}, "expected one of: none, colour, shift, cutout, colour+shift, ");
   refused("dcgan", {"--penalty", "r3"}, "expected one of: none, gp, gp0, dragan, r1, r2, r1+r2");
+  refused("r3gan", {"--lr-g", "0.1"}, "r3gan: --lr-g 0.1: both nets follow --lr and --lr-end");
+  refused("r3gan", {"--optimizer", "rmsprop"}, "r3gan: --optimizer rmsprop: the schedule is of Adam's numbers");
+  refused("catgan", {"--clusters", "7"}, "catgan: --clusters 7 with labels of 10 classes");
   refused("gan", {"--smoothing", "0.6"}, "--smoothing: found '0.6', expected a number from 0 to 0.5");
   refused("gan", {"--instance-noise", "-1"}, "--instance-noise: found '-1'");
 }

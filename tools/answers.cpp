@@ -11,8 +11,7 @@ namespace {
 
 std::vector<std::int32_t> answers_to(Model& model, const ImageSet& set, std::int64_t begin, std::int64_t end) {
   // Always whole batches, the last one filled up with the first image: the model may compute with groups of images.
-  const std::int64_t groups = model.batch_divisor(), chunk = (250 + groups - 1) / groups * groups,
-                     bytes = set.image_bytes();
+  const std::int64_t chunk = whole_groups(model, 250), bytes = set.image_bytes();
   const auto image = [&](std::int64_t k) { return set.pixels.begin() + k * bytes; };
   std::vector<std::int32_t> all;
   std::vector<std::uint8_t> pixels;

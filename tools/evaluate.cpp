@@ -77,7 +77,7 @@ Judge judge_of(const Texts& given, const Settings& options, const RunConfig& con
           run.data_name);
   const auto flip = config.options.find("flip");
   return find_judge(images.train, images.held_out, flip != config.options.end() && flip->second == "yes",
-                    static_cast<std::uint64_t>(options.integer("judge-seed")), run.data_digest);
+                    static_cast<std::uint64_t>(options.integer("judge-seed")), digest(images.train));
 }
 
 fs::path folder_of(const Texts& given, const std::string& run) {

@@ -4,14 +4,10 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "tools/median.h"
+
 namespace duel {
 namespace {
-
-double median(std::vector<double>& values) {
-  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
-}
 
 std::vector<ProfileRow> rows_of(const std::vector<Launch>& launches, const Profile& p) {
   std::map<std::pair<std::string, std::string>, ProfileRow> rows;

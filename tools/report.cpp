@@ -18,12 +18,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::string grouped(std::int64_t n) {  // 12,345
-  std::string text = std::to_string(n);
-  for (std::size_t i = text.size(); i > 3; i -= 3) text.insert(i - 3, ",");
-  return text;
-}
-
 std::string distance_text(double v) { return fmt::format("{:.{}f}", v, v < 100 ? 1 : 0); }
 
 // The first and the last distance that were measured; fewer than two: none yet.
@@ -202,6 +196,12 @@ std::string commands(const Report& r) {
 }
 
 }  // namespace
+
+std::string grouped(std::int64_t n) {
+  std::string text = std::to_string(n);
+  for (std::size_t i = text.size(); i > 3; i -= 3) text.insert(i - 3, ",");
+  return text;
+}
 
 std::string render(const Report& r) {
   std::string out = fmt::format(

@@ -11,12 +11,12 @@ namespace {
 
 using Texts = std::map<std::string, std::string>;
 
+}  // namespace
+
 std::string value_or(const Texts& texts, const std::string& name, const std::string& otherwise) {
   const auto it = texts.find(name);
   return it == texts.end() ? otherwise : it->second;
 }
-
-}  // namespace
 
 ImageOptions image_options(const Texts& options) {
   const std::string stream = value_or(options, "stream", "auto");

@@ -9,6 +9,9 @@
 
 namespace duel {
 
+// Of named texts the one of this name.
+std::string value_or(const std::map<std::string, std::string>& texts, const std::string& name,
+                     const std::string& otherwise);
 ImageOptions image_options(const std::map<std::string, std::string>& options);
 // What samples are compared with, at most 10000 images. Test images that cannot be read are none, with a line that says
 // so: no training needs them.

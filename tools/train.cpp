@@ -25,11 +25,6 @@ namespace {
 namespace fs = std::filesystem;
 using Texts = std::map<std::string, std::string>;
 
-std::string value_or(const Texts& texts, const std::string& name, const std::string& otherwise) {
-  const auto it = texts.find(name);
-  return it == texts.end() ? otherwise : it->second;
-}
-
 // The options besides "data", "out" and "init", checked and written canonically; those without a limit are left out.
 Texts checked_options(const ModelInfo& info, const Texts& given, bool with_defaults) {
   Texts numbers = given;

@@ -7,6 +7,8 @@
 #include <cstdlib>
 #include <limits>
 
+#include "tools/median.h"
+
 namespace duel {
 namespace {
 
@@ -32,12 +34,6 @@ constexpr std::int64_t patience = 5000;
 
 // On 2500 sprites of 64 pixels dcgan comes to a distance of 64 in 2100 steps, and with this to 18 in 1800.
 constexpr const char* penalise = "try --penalty r1 --norm none";
-
-double median(std::vector<double> values) {
-  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
-}
 
 const double* value_of(const Record& r, const char* name) {
   for (std::size_t i = 0; i < r.names.size(); ++i)

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "tools/median.h"
 #include "tools/run_data.h"
 
 namespace duel {
@@ -42,11 +43,6 @@ std::vector<Estimate> values_of(const Seen& real, const std::vector<std::vector<
                             {o.coverage}};
   if (shares) out.insert(out.end(), {{static_cast<double>(shares->covered)}, {shares->divergence}});
   return out;
-}
-
-double median(std::vector<double> v) {
-  std::nth_element(v.begin(), v.begin() + static_cast<std::ptrdiff_t>(v.size() / 2), v.end());
-  return v[v.size() / 2];
 }
 
 Features first_rows(const Features& x, std::int64_t count) {

@@ -53,6 +53,7 @@ struct Evaluation {
   std::vector<std::string> left_out;  // figures that could not be had, and why
   Copying copying;
   Picture neighbours;
+  std::string class_name(int c) const;  // its number where it has no name; below 0: "no class"
 };
 
 // The sets of images that are compared; equally many of each but `train`.

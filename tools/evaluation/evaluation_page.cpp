@@ -33,16 +33,7 @@ constexpr const char* style = R"(
   .scores th, .scores td { padding-left: 10px; font-size: 0.86rem; } .scores td small { display: block; } .figures .wide { order: 0; } }
 )";
 
-std::string grouped(std::int64_t n) {  // 12,345
-  std::string text = std::to_string(n);
-  for (std::size_t i = text.size(); i > 3; i -= 3) text.insert(i - 3, ",");
-  return text;
-}
 std::string percent(double part, int digits = 1) { return fmt::format("{:.{}f} %", 100 * part, digits); }
-
-std::string class_name(const Evaluation& e, std::size_t c) {
-  return escaped(c < e.class_names.size() ? e.class_names[c] : std::to_string(c));
-}
 
 std::string judge_words(const Evaluation& e) {
   if (e.accuracy == 0) return "the features of " + escaped(e.judge);
@@ -112,8 +103,8 @@ std::string shares(const Evaluation& e) {
     most = std::max(most, *std::max_element(list->begin(), list->end()));
   std::string rows;
   for (std::size_t c = 0; c < e.shares->samples.size(); ++c)
-    rows +=
-        bar_row(class_name(e, c), percent(e.shares->samples[c]), e.shares->samples[c] / most, e.shares->real[c] / most);
+    rows += bar_row(escaped(e.class_name(static_cast<int>(c))), percent(e.shares->samples[c]),
+                    e.shares->samples[c] / most, e.shares->real[c] / most);
   return fmt::format(
       "<div><h3>Classes of the samples</h3><table class=\"bars\">{}</table><p class=\"note\">As the judge sees "
       "them; the mark is the real part.</p></div>",
@@ -123,7 +114,7 @@ std::string shares(const Evaluation& e) {
 std::string code_table(const Evaluation& e, const CodeAgreement& c) {
   std::string rows;
   for (std::size_t v = 0; v < c.meant.size(); ++v) {
-    const std::string meant = c.meant[v] < 0 ? "no class" : class_name(e, static_cast<std::size_t>(c.meant[v]));
+    const std::string meant = escaped(e.class_name(c.meant[v]));
     rows += bar_row(c.is_class ? meant : fmt::format("{} → {}", v, meant), percent(c.by_value[v]), c.by_value[v], -1);
   }
   return fmt::format(

@@ -23,13 +23,13 @@ std::string right(const std::string& text, std::size_t width) {
   return std::string(width > width_of(text) ? width - width_of(text) : 1, ' ') + text;
 }
 
-std::string class_name(const Evaluation& e, int c) {
+}  // namespace
+
+std::string Evaluation::class_name(int c) const {
   if (c < 0) return "no class";
   const auto i = static_cast<std::size_t>(c);
-  return i < e.class_names.size() ? e.class_names[i] : std::to_string(c);
+  return i < class_names.size() ? class_names[i] : std::to_string(c);
 }
-
-}  // namespace
 
 std::string shown(const Figure& f, const Estimate& v) { return fmt::format("{:.{}f}", v.value, f.digits); }
 std::string shown_error(const Figure& f, const Estimate& v) {
@@ -54,7 +54,7 @@ std::string to_text(const Evaluation& e) {
     out += fmt::format("\n{}: {:.2f} % of {} samples a value are of the class {}\n", c.name, 100 * c.accuracy, c.each,
                        c.is_class ? "asked for" : "that fits the value best, one to one");
     for (std::size_t v = 0; v < c.meant.size(); ++v)
-      out += fmt::format("  {:<3} {:<14} {:6.2f} %\n", v, class_name(e, c.meant[v]), 100 * c.by_value[v]);
+      out += fmt::format("  {:<3} {:<14} {:6.2f} %\n", v, e.class_name(c.meant[v]), 100 * c.by_value[v]);
   }
   if (e.own)
     out += fmt::format(

@@ -140,7 +140,13 @@ Judge find_judge(const ImageSet& train, const ImageSet& held_out, bool flip, std
 
 Judge load_features(const std::string& file, const ImageSet& held_out) {
   ChainNet net = load_net(file).net;
-  require(net.classes() == 0 || net.classes() == held_out.classes, "{}: its {} classes are not the data's {}", file,
+  if (held_out.labels.empty() && net.classes() > 0) {  // the features alone
+    ChainNet without(net.input(), net.layers(), net.features(), 0);
+    copy_state(without.net().state(), net.net().state());
+    net = std::move(without);
+  }
+  require(net.classes() == 0 || net.classes() == held_out.classes,
+          "{}: its {} classes are not the data's {}; without \"classes\" its features serve all data", file,
           net.classes(), held_out.classes);
   double accuracy = 0;
   if (net.classes() > 0) accuracy = agreement(see(net, held_out).answers, held_out.labels);

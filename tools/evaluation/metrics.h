@@ -20,8 +20,9 @@ double frechet_distance(const Features& a, const Features& b);
 
 // The squared maximum mean discrepancy with the kernel k(x, y) = (<x, y> / width + 1)^3, without bias:
 //   mean over i != j of k(a_i, a_j) + mean over i != j of k(b_i, b_j) - 2 mean over i, j of k(a_i, b_j)
-// (Binkowski et al. 2018, section 3 and eq. 4): the mean over blocks of 1000 rows (of at least ten blocks where there
-// are fewer than 10000), and its standard error from their spread. Rows are in random order already. May be below 0.
+// (Binkowski et al. 2018, section 3 and eq. 4): the mean over blocks of 1000 rows (of a tenth of the rows where there
+// are fewer than 10000, but of at least 10), and its standard error from their spread; rows beyond the last whole block
+// are left out. Rows are in random order already. May be below 0.
 struct Estimate {
   double value = 0, error = 0;
 };
@@ -34,8 +35,8 @@ std::vector<std::vector<float>> radii(const Features& x, const std::vector<int>&
 // With the balls B_k(x) around x that reach to its k-th nearest neighbour in its own set:
 //   precision  part of the samples that lie in some B_k(real)            (Kynkaanniemi et al. 2019, eq. 2; k = 3)
 //   recall     part of the real ones that lie in some B_k(sample)
-//   density    1 / (k M) sum over the M samples of the number of B_k(real) they lie in  (Naeem et al. 2020, eq. 3; k =
-//   5) coverage   part of the B_k(real) that hold a sample                  (eq. 4)
+//   density    1 / (k M) sum over the M samples of the number of B_k(real) they lie in (Naeem et al. 2020, eq. 3; k 5)
+//   coverage   part of the B_k(real) that hold a sample                               (eq. 4)
 // On the border is outside.
 struct Overlap {
   double precision = 0, recall = 0, density = 0, coverage = 0;

@@ -9,7 +9,7 @@
 namespace duel {
 namespace {
 
-constexpr std::int64_t cells = 4, chunk = 250;
+constexpr std::int64_t cells = 4, usual_chunk = 250;
 
 // (n,h,w,c) in bytes of a host -> n rows of 4*4*c, appended to each image's features.
 void pool_into(std::vector<std::vector<float>>& rows, const Tensor& map, std::int64_t n) {
@@ -60,7 +60,8 @@ ImageSet labelled(const ImageSet& train, std::int64_t labels, std::uint64_t seed
 
 }  // namespace
 
-DiscriminatorFeatures::DiscriminatorFeatures(const std::string& name, const Model& model, const DataShape& image) {
+DiscriminatorFeatures::DiscriminatorFeatures(const std::string& name, const Model& model, const DataShape& image)
+    : chunk_(whole_groups(model, usual_chunk)) {
   const Shape expected{image.height, image.width, image.channels};
   for (const Model::Part& part : model.parts()) {
     if (part.name != "D") continue;
@@ -69,7 +70,9 @@ DiscriminatorFeatures::DiscriminatorFeatures(const std::string& name, const Mode
     const std::vector<LayerSummary> layers = d_.summary(part.input);
     d_.set_training(false);
     for (std::size_t i = 0; i < layers.size(); ++i) {
-      if (!layers[i].what.starts_with("conv")) continue;
+      require(!layers[i].what.starts_with("growing"),
+              "--probe: D of {} grows, and its maps change with it; expected a run without --grow", name);
+      if (!layers[i].what.starts_with("conv") && !layers[i].what.starts_with("x + ")) continue;
       const std::size_t end = i + 1 < layers.size() && layers[i + 1].what.starts_with("batch norm") ? i + 1 : i;
       const Shape& map = layers[end].output;
       if (map.rank() == 3 && map[0] >= cells && map[1] >= cells) layers_.push_back(end);
@@ -81,9 +84,9 @@ DiscriminatorFeatures::DiscriminatorFeatures(const std::string& name, const Mode
 Features DiscriminatorFeatures::operator()(const ImageSet& images) const {
   const NoGrad off;
   Features out{images.count, 0, {}};
-  for (std::int64_t begin = 0; begin < images.count; begin += chunk) {
-    const std::int64_t n = std::min(chunk, images.count - begin);
-    const std::vector<Tensor> results = d_.activations(pad(to_tensor(images, begin, begin + n), 0, 0, chunk - n));
+  for (std::int64_t begin = 0; begin < images.count; begin += chunk_) {
+    const std::int64_t n = std::min(chunk_, images.count - begin);
+    const std::vector<Tensor> results = d_.activations(pad(to_tensor(images, begin, begin + n), 0, 0, chunk_ - n));
     std::vector<std::vector<float>> rows(static_cast<std::size_t>(n));
     for (const std::size_t layer : layers_) pool_into(rows, results[layer], n);
     for (const std::vector<float>& row : rows) out.values.insert(out.values.end(), row.begin(), row.end());
@@ -107,8 +110,8 @@ ProbeResult probe(const DiscriminatorFeatures& d, const ImageSet& train, const I
   ProbeResult out{.labels = labels, .tested = held_out.count};
   out.features.assign(on_features.size(), 0);
   out.pixels.assign(on_features.size(), 0);
-  for (std::int64_t begin = 0; begin < held_out.count; begin += chunk) {
-    const ImageSet some = part(held_out, begin, std::min(chunk, held_out.count - begin));
+  for (std::int64_t begin = 0; begin < held_out.count; begin += usual_chunk) {
+    const ImageSet some = part(held_out, begin, std::min(usual_chunk, held_out.count - begin));
     const double weight = static_cast<double>(some.count) / static_cast<double>(held_out.count);
     const Features features = d(some), pixels = pixels_of(some);
     for (std::size_t k = 0; k < on_features.size(); ++k) {

@@ -10,18 +10,19 @@
 
 namespace duel {
 
-// D's features of images: the results of all of its convolutions (after norm and activation), each max-pooled to 4 x 4,
-// cell (i, j) being rows floor(i h / 4) .. ceil((i + 1) h / 4) and columns alike, flattened and put one after the
-// other. Batch norm takes its running statistics.
+// D's features of images: the results of all of its convolutions (after norm and activation) and residual blocks, each
+// max-pooled to 4 x 4, cell (i, j) being rows floor(i h / 4) .. ceil((i + 1) h / 4) and columns alike, flattened and
+// put one after the other. Batch norm takes its running statistics.
 class DiscriminatorFeatures {
  public:
-  // Error: the model has no D that takes images alone, or D has no convolution whose result is 4 x 4 or larger.
+  // Error: the model has no D that takes images alone, D grows, or it has no such result of 4 x 4 or more.
   DiscriminatorFeatures(const std::string& name, const Model& model, const DataShape& image);
   Features operator()(const ImageSet& images) const;
 
  private:
   Net d_;
   std::vector<std::size_t> layers_;
+  std::int64_t chunk_;  // images at once: D may compute with groups of them
 };
 // The pixels themselves, in [-1, 1].
 Features pixels_of(const ImageSet& images);
