@@ -34,9 +34,9 @@ train dcgan 2500 dcgan --data "$mnist"
 train fashion-dcgan 9000 dcgan --data "$fashion"
 train fashion-lsgan 8000 lsgan --data "$fashion"
 train fashion-hinge 5000 hinge --data "$fashion"
-train fashion-wgan 2500 wgan --data "$fashion"
-train fashion-wgan-gp 3491 wgan-gp --data "$fashion"
-train fashion-r3gan 4606 r3gan --data "$fashion"
+train fashion-wgan 10000 wgan --data "$fashion"
+train fashion-wgan-gp 6000 wgan-gp --data "$fashion"
+train fashion-r3gan 10000 r3gan --data "$fashion"
 
 judge cgan 5000
 judge acgan 5000

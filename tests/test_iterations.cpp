@@ -134,7 +134,8 @@ TEST_CASE("iterations: every loss has its closed form") {
   check({{"loss", "minimax"}}, logistic_d(real, fake), over(fake, [](double d) { return -softplus(d); }));
   check({{"loss", "wasserstein"}}, over(real, [](double d) { return -d; }) - high, high);
   check({{"loss", "hinge"}},
-        over(real, [](double d) { return std::max(0.0, 1 - d); }) + over(fake, [](double d) { return std::max(0.0, 1 + d); }),
+        over(real, [](double d) { return std::max(0.0, 1 - d); }) +
+            over(fake, [](double d) { return std::max(0.0, 1 + d); }),
         high);
   check({{"loss", "least-squares"}},
         over(real, [](double d) { return (d - 1) * (d - 1) / 2; }) + over(fake, [](double d) { return d * d / 2; }),

@@ -43,8 +43,13 @@ ImageSet naive_images(const ImageSet& images, std::int64_t count, std::uint64_t 
   const Eigen::SelfAdjointEigenSolver<Matrix> solver(inside * inside.transpose() /
                                                      static_cast<float>(std::max<std::int64_t>(1, n - 1)));
   const std::int64_t kept = std::min<std::int64_t>(components, u.cols());
-  const Matrix axes =
+  Matrix axes =
       u * solver.eigenvectors().rightCols(kept) * solver.eigenvalues().tail(kept).cwiseMax(0).cwiseSqrt().asDiagonal();
+  // Rounding chooses a component's sign: chosen here, the images are those of any number of threads.
+  for (Matrix::Index k = 0, largest = 0; k < axes.cols(); ++k) {
+    axes.col(k).cwiseAbs().maxCoeff(&largest);
+    if (axes(largest, k) < 0) axes.col(k) *= -1;
+  }
   ImageSet out{.name = "naive",
                .count = count,
                .height = images.height,
