@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Trains the models that are measured in bench/results/quality.md on MNIST and Fashion-MNIST, and measures each on
-# held-out images: about an hour on two cores. What is in OUT already is not trained again, so it can be interrupted.
+# held-out images: about an hour and a half on two cores. It can be interrupted: what is in OUT is not trained again.
 #   bench/quality.sh MNIST FASHION-MNIST OUT     (two folders with the four IDX files, and one for the runs)
 set -euo pipefail
 if [ $# -ne 3 ]; then
