@@ -129,6 +129,18 @@ TEST_CASE("cli: two parts are the whole, to the byte") {
   CHECK(log_of(in, run).size() == 16);
   CHECK(read_text(in.path / run / "log.jsonl").starts_with(log));
   CHECK(duel_run(in, {"train", "wgan-gp", "--out", run, "--resume"}).out.find("nothing to do") != std::string::npos);
+
+  // Settings that the run's own Duel did not know have their defaults.
+  const fs::path config = in.path / run / "config.json", kept = in.path / run / "checkpoint.safetensors";
+  auto json = nlohmann::json::parse(read_text(config));
+  CHECK(json["settings"].erase("minibatch-stddev") == 1);
+  write_file_atomically(config, json.dump());
+  TensorFile file = read_safetensors(kept);
+  auto settings = nlohmann::json::parse(file.metadata.at("settings"));
+  CHECK(settings.erase("minibatch-stddev") == 1);
+  file.metadata["settings"] = settings.dump();
+  write_safetensors(kept, file);
+  train_well(in, {"train", "wgan-gp", "--out", run, "--resume", "--steps", "17"});
 }
 
 TEST_CASE("cli: a signal ends the run well") {

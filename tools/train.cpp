@@ -216,7 +216,8 @@ int train(const ModelInfo& info, const TrainRequest& request) {
             folder.checkpoint().string());
     checkpoint = read_safetensors(folder.checkpoint());
     const std::string name = folder.checkpoint().string();
-    const RunIdentity found = RunIdentity::parse(checkpoint->metadata, name);
+    RunIdentity found = RunIdentity::parse(checkpoint->metadata, name);
+    found.settings = checked_settings(info, found.settings, true);  // also those that its own Duel did not know
     check_same(found, identity, name);
     identity.data_name = found.data_name;
   }
