@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Checks Duel on this machine's GPU. Lies in the bundle (see tools/bundle.sh) and runs from there.
 #   gpu_check.sh [--out FOLDER] [--again] [STAGE...]      stages: test sanitize bench steps (default: all)
-# All together take at most 24 minutes. Each stage leaves FOLDER/STAGE.json (default: results beside this script) and its full text in FOLDER/STAGE.log. A stage
-# that is done for this version is not run again, unless --again is given; what could not be run is recorded as not run.
+# All together take at most 24 minutes. Each stage leaves FOLDER/STAGE.json (default: results beside this script) and its
+# full text in FOLDER/STAGE.log. A stage that is done for this version is not run again, unless --again is given; what
+# could not be run is recorded as not run.
 set -uo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 out=$here/results again=no stages=()
