@@ -21,6 +21,23 @@ namespace fs = std::filesystem;
 
 using Words = std::vector<std::string>;
 
+// An IDX file: its magic number, the sizes, the bytes.
+inline std::string idx_file(std::uint32_t magic, const std::vector<std::uint32_t>& sizes, const std::string& bytes) {
+  std::string out;
+  const auto add = [&](std::uint32_t v) {
+    for (int shift = 24; shift >= 0; shift -= 8) out += static_cast<char>(v >> shift);
+  };
+  add(magic);
+  for (const std::uint32_t size : sizes) add(size);
+  return out + bytes;
+}
+inline std::string idx_images(const ImageSet& set) {
+  return idx_file(0x803, {static_cast<std::uint32_t>(set.count), 28, 28}, {set.pixels.begin(), set.pixels.end()});
+}
+inline std::string idx_labels(const ImageSet& set) {
+  return idx_file(0x801, {static_cast<std::uint32_t>(set.count)}, {set.labels.begin(), set.labels.end()});
+}
+
 // A folder of this test's own with a small data set in it; the program runs there. Removed at its end.
 struct Scratch {
   fs::path path = fs::temp_directory_path() / fmt::format("duel-cli-{}", ::getpid());
@@ -28,19 +45,12 @@ struct Scratch {
     fs::remove_all(path);
     fs::create_directories(path / "digits");
     const ImageSet set = make_glyphs(96, 3);
-    auto word = [](std::uint32_t v) {
-      return std::string{static_cast<char>(v >> 24), static_cast<char>(v >> 16), static_cast<char>(v >> 8),
-                         static_cast<char>(v)};
-    };
-    const std::string pixels(set.pixels.begin(), set.pixels.end());
-    const std::string idx = word(0x803) + word(96) + word(28) + word(28) + pixels;
+    const std::string idx = idx_images(set);
     write_file_atomically(path / "digits/train-images-idx3-ubyte", idx);
-    std::string labels = word(0x801) + word(96);
-    for (const std::int32_t label : set.labels) labels += static_cast<char>(label);
-    write_file_atomically(path / "digits/train-labels-idx1-ubyte", labels);
+    write_file_atomically(path / "digits/train-labels-idx1-ubyte", idx_labels(set));
     write_file_atomically(path / "unlabelled-idx3-ubyte", idx);
     write_file_atomically(path / "short-idx3-ubyte", idx.substr(0, 5000));
-    write_file_atomically(path / "lying-idx3-ubyte", word(0x803) + word(97) + idx.substr(8));
+    write_file_atomically(path / "lying-idx3-ubyte", idx_file(0x803, {97}, idx.substr(8)));
     write_file_atomically(path / "text", "no images");
   }
   ~Scratch() { fs::remove_all(path); }

@@ -88,13 +88,8 @@ TEST_CASE("evaluation: a judge is never tested on what it was trained on") {
   fs::create_directories(in.path / "both");
   for (const auto& [name, count] : {std::pair{"train", 320}, std::pair{"t10k", 64}}) {
     const ImageSet set = make_glyphs(count, 3);
-    const std::string number{0, 0, static_cast<char>(count >> 8), static_cast<char>(count & 255)};
-    const std::string images = std::string{0, 0, 8, 3} + number + std::string{0, 0, 0, 28, 0, 0, 0, 28};
-    const std::string labels = std::string{0, 0, 8, 1} + number;
-    write_file_atomically(in.path / "both" / fmt::format("{}-images-idx3-ubyte", name),
-                          images + std::string(set.pixels.begin(), set.pixels.end()));
-    write_file_atomically(in.path / "both" / fmt::format("{}-labels-idx1-ubyte", name),
-                          labels + std::string(set.labels.begin(), set.labels.end()));
+    write_file_atomically(in.path / "both" / fmt::format("{}-images-idx3-ubyte", name), idx_images(set));
+    write_file_atomically(in.path / "both" / fmt::format("{}-labels-idx1-ubyte", name), idx_labels(set));
   }
   const auto evaluated = [&](const std::string& data, const std::string& run) {
     train_well(in, {"train", "gan", "--data", data, "--size", "12", "--steps", "2", "--batch", "8", "--out", run});
@@ -112,9 +107,7 @@ TEST_CASE("evaluation: images without labels, and a network of one's own") {
   train_well(in, training("gan", "a", {"--steps", "2"}));
   check_refused(in, {"evaluate", "a"}, "expected 160 or more");
   // 320 of them, in a folder that holds none out.
-  const ImageSet set = make_glyphs(320, 3);
-  const std::string head{0, 0, 8, 3, 0, 0, 1, 64, 0, 0, 0, 28, 0, 0, 0, 28};
-  write_file_atomically(in.path / "more-idx3-ubyte", head + std::string(set.pixels.begin(), set.pixels.end()));
+  write_file_atomically(in.path / "more-idx3-ubyte", idx_images(make_glyphs(320, 3)));
   train_well(in, {"train", "gan", "--data", "more-idx3-ubyte", "--steps", "2", "--batch", "8", "--out", "b"});
   check_refused(in, {"evaluate", "b"}, "have no labels to train a judge with; bring a network: --features");
   const ChainNet net({14, 14, 1, {1}, {0}}, {{.kind = "avg pool", .size = 2}, {.kind = "flatten"}}, 2, 0);
@@ -133,7 +126,6 @@ TEST_CASE("evaluation: images without labels, and a network of one's own") {
                         {{.kind = "avg pool", .size = 2}, {.kind = "flatten"}, {.kind = "linear", .in = 49, .out = 10}},
                         2, 10);
   save_net(in.path / "scores.safetensors", scores, {});
-  const std::string alone = read_text(in.path / "b/evaluation.json");
   run_well(in, {"evaluate", "b", "--features", "scores.safetensors"});
   const auto again = nlohmann::json::parse(read_text(in.path / "b/evaluation.json"));
   CHECK(again["figures"] == json["figures"]);
